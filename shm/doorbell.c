@@ -43,15 +43,15 @@ void doorbell_worker_cancel(WorkerState *state) {
 }
 
 void doorbell_worker_sleep(WorkerState *state, uint64_t timeout_ns) {
-        uint64_t ns = MIN(timeout_ns, DOORBELL_WAIT_MAX_NS);
         struct timespec timeout = {
-                .tv_sec = (time_t) (ns / NSEC_PER_SEC),
-                .tv_nsec = (long) (ns % NSEC_PER_SEC),
+                .tv_sec = (time_t) (timeout_ns / NSEC_PER_SEC),
+                .tv_nsec = (long) (timeout_ns % NSEC_PER_SEC),
         };
 
         /* Whatever ends the wait (a wake, the flag cleared already, the bound, a signal), the
          * caller looks at its lane next. */
-        (void) syscall(SYS_futex, &state->worker_sleeps.value, FUTEX_WAIT, 1u, &timeout, NULL, 0u);
+        (void) syscall(SYS_futex, &state->worker_sleeps.value, FUTEX_WAIT, 1u,
+                       timeout_ns == TIME_INFINITY ? NULL : &timeout, NULL, 0u);
         doorbell_worker_cancel(state);
 }
 

@@ -6,17 +6,19 @@
  * wakes only a sleeper. (doorbell.c says why that is enough.)
  *
  * supervisor → worker: futex on worker_sleeps. worker → supervisor: eventfd, polled edge-triggered by the
- * loop and never read. Waits are bounded, because a peer may die between publishing and waking. */
+ * loop and never read.
+ *
+ * A worker that waits for work may wait for ever, so that an idle service makes no system call: no wake-up
+ * can be lost, and a supervisor that dies between publishing and waking takes its workers along (they ask
+ * the kernel for a death signal). The supervisor never waits for a worker at all. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "layout.h"
 
-#define DOORBELL_WAIT_MAX_NS \
-        UINT64_C(50000000) /* the worker looks again after that at the latest */
-
-/* Worker: announces sleep. The caller looks at its lane afterwards and calls one of the next two. */
+/* Worker: announces sleep. The caller looks at its lane afterwards and calls one of the next two. TIME_INFINITY
+ * sleeps until it is woken. */
 void doorbell_worker_prepare(WorkerState *state);
 void doorbell_worker_cancel(WorkerState *state);
 void doorbell_worker_sleep(WorkerState *state, uint64_t timeout_ns);

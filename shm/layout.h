@@ -35,10 +35,9 @@ enum {
         WORKER_FD_SEGMENT = 4,
         WORKER_FD_DOORBELL = 5, /* eventfd */
 
-        WORKER_EXIT_USAGE = 2,  /* started by hand */
-        WORKER_EXIT_START = 70, /* cannot start or confine itself; stderr says why */
-        WORKER_EXIT_FILTER =
-                        71, /* the kernel refused the system call filter; stderr is closed by then */
+        WORKER_EXIT_USAGE = 2,     /* started by hand */
+        WORKER_EXIT_START = 70,    /* cannot start or confine itself; stderr says why */
+        WORKER_EXIT_FILTER = 71,   /* no system call filter; stderr is closed by then */
         WORKER_EXIT_PROTOCOL = 76, /* a task or an index that cannot be */
 };
 

@@ -193,7 +193,7 @@ static void wait_for_task(Runner *runner) {
                     atomic_load_explicit(&state->retire.value, memory_order_acquire) != 0)
                         doorbell_worker_cancel(state);
                 else
-                        doorbell_worker_sleep(state, DOORBELL_WAIT_MAX_NS);
+                        doorbell_worker_sleep(state, TIME_INFINITY);
         }
 }
 

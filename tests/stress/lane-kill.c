@@ -67,7 +67,7 @@ static void worker_wait(Segment *segment, const LaneEnd *submission) {
             atomic_load_explicit(&segment->state.retire.value, memory_order_acquire) != 0)
                 doorbell_worker_cancel(&segment->state);
         else
-                doorbell_worker_sleep(&segment->state, DOORBELL_WAIT_MAX_NS);
+                doorbell_worker_sleep(&segment->state, TIME_INFINITY);
 }
 
 static int worker_run(Segment *segment, int doorbell) {
