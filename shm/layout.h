@@ -144,7 +144,7 @@ typedef struct ResultHeader {
         ResultString title;   /* of the document */
         uint64_t data_offset; /* as the strings' */
         uint64_t data_size;
-        PassageRecord passages[MAX_PASSAGES];
+        PassageRecord passages[MAX_PASSAGES]; /* n_passages of them; strings may begin behind those */
 } ResultHeader;
 
 /* ---- the segment ---- */

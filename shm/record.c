@@ -106,7 +106,7 @@ int task_validate(const TaskRecord *task, uint64_t arena_size) {
 
 int completion_validate(const CompletionRecord *completion, uint64_t result_area_size) {
         bool good = completion->result_offset % _Alignof(ResultHeader) == 0 &&
-                        completion->result_size >= sizeof(ResultHeader) &&
+                        completion->result_size >= result_header_size(0) &&
                         range_inside(completion->result_offset, completion->result_size,
                                      result_area_size) &&
                         completion->started_ns <= completion->decoded_ns &&
@@ -125,7 +125,7 @@ static bool check_header(const ResultHeader *result) {
 static bool check_string(const ResultHeader *result, size_t size, ResultString string, uint64_t *total) {
         *total += string.size;
         return range_inside(string.offset, string.size, size) &&
-                        (string.size == 0 || string.offset >= sizeof(ResultHeader)) &&
+                        (string.size == 0 || string.offset >= result_header_size(result->n_passages)) &&
                         utf8_valid(result_text(result, string), string.size);
 }
 
@@ -154,7 +154,7 @@ static bool check_json(const char *text, size_t size) {
 static bool check_data_range(const ResultHeader *result, size_t size) {
         if (result->data_kind != DATA_JSON && result->data_kind != DATA_TEXT)
                 return result->data_offset == 0 && result->data_size == 0;
-        return result->data_offset >= sizeof(ResultHeader) &&
+        return result->data_offset >= result_header_size(result->n_passages) &&
                         range_inside(result->data_offset, result->data_size, size);
 }
 
@@ -182,7 +182,8 @@ check_data(const ResultHeader *result, size_t size, const char *document, size_t
 }
 
 int result_validate(const ResultHeader *result, size_t size, const void *document, size_t document_size) {
-        bool good = size >= sizeof(ResultHeader) && check_header(result) &&
+        bool good = size >= result_header_size(0) && check_header(result) &&
+                        size >= result_header_size(result->n_passages) &&
                         check_strings(result, size) &&
                         check_data(result, size, document, document_size);
         return good ? 0 : -EBADMSG;

@@ -37,6 +37,11 @@ int completion_validate(const CompletionRecord *completion, uint64_t result_area
  * for DATA_*_DOCUMENT; its `size` is what the fetch stored). -EBADMSG. */
 int result_validate(const ResultHeader *result, size_t size, const void *document, size_t document_size);
 
+/* The header of a result ends with its last passage: places that are not used are not carried. */
+static inline size_t result_header_size(uint32_t n_passages) {
+        return offsetof(ResultHeader, passages) + n_passages * sizeof(PassageRecord);
+}
+
 /* A string of a validated result; not ended by NUL. */
 static inline const char *result_text(const ResultHeader *result, ResultString string) {
         return (const char *) result + string.offset;

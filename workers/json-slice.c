@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <strings.h>
 
 #include "cleanup.h"
@@ -31,11 +32,18 @@ static const char *skip_blanks(const char *p) {
 }
 
 /* Stands at the opening quote; returns what follows the closing one. */
+/* A quote ends the string unless the backslashes before it are odd in number. */
 static const char *skip_string(const char *p) {
-        for (p++; *p != '"'; p++)
-                if (*p == '\\')
-                        p++;
-        return p + 1;
+        const char *first = p + 1, *quote = first;
+
+        for (;; quote++) {
+                const char *q = quote = rawmemchr(quote, '"');
+
+                while (q > first && q[-1] == '\\')
+                        q--;
+                if ((quote - q) % 2 == 0)
+                        return quote + 1;
+        }
 }
 
 static bool is_scalar_char(char c) {

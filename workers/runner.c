@@ -41,6 +41,7 @@
 
 #define SPIN_NS \
         (5 * NSEC_PER_USEC) /* a wake costs about 20 us; longer spins steal CPU from others */
+#define SPIN_CPUS    4      /* with fewer they steal it at once */
 #define ROOM_WAIT_NS NSEC_PER_MSEC
 
 static uint64_t now_ns(void) {
@@ -66,10 +67,11 @@ static int map_arena(Runner *runner, int fd, uint64_t size) {
         return 0;
 }
 
-/* On a single CPU the supervisor cannot publish anything while we spin. */
+/* Spinning saves a wake-up only where nobody else waits for this CPU: the supervisor, another worker and a
+ * client have work at the same time. */
 static uint64_t choose_spin(void) {
         cpu_set_t cpus;
-        if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2)
+        if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < SPIN_CPUS)
                 return 0;
         return SPIN_NS;
 }
@@ -133,7 +135,7 @@ static ResultString put_link(ResultWriter *writer, ProcessText text) {
 static uint64_t put_result(char *base, const ProcessOutput *output) {
         ResultWriter writer = {
                 .base = base,
-                .size = sizeof(ResultHeader),
+                .size = result_header_size(output->n_passages),
                 .strings_left = RESULT_STRINGS_MAX,
         };
         ResultHeader header = {
@@ -160,7 +162,7 @@ static uint64_t put_result(char *base, const ProcessOutput *output) {
                 header.data_size = output->data.size;
                 put_bytes(&writer, output->data.text, output->data.size);
         }
-        memcpy(base, &header, sizeof(header));
+        memcpy(base, &header, result_header_size(output->n_passages));
         return writer.size;
 }
 
@@ -173,7 +175,7 @@ static uint64_t result_bound(const ProcessOutput *output) {
                 strings += passage->text.size + passage->title.size + passage->link.size;
         }
         strings = MIN(strings, (uint64_t) RESULT_STRINGS_MAX);
-        return sizeof(ResultHeader) + strings + output->data.size;
+        return result_header_size(output->n_passages) + strings + output->data.size;
 }
 
 /* ---- waiting ---- */

@@ -160,8 +160,8 @@ static void test_completions(void **state) {
                 BREAK(CompletionRecord, result_offset, AREA - 8192 + 8, -EBADMSG),
                 BREAK(CompletionRecord, result_offset, 4, -EBADMSG),
                 BREAK(CompletionRecord, result_offset, UINT64_MAX - 7, -EBADMSG),
-                BREAK(CompletionRecord, result_size, sizeof(ResultHeader), 0),
-                BREAK(CompletionRecord, result_size, sizeof(ResultHeader) - 1, -EBADMSG),
+                BREAK(CompletionRecord, result_size, offsetof(ResultHeader, passages), 0),
+                BREAK(CompletionRecord, result_size, offsetof(ResultHeader, passages) - 1, -EBADMSG),
                 BREAK(CompletionRecord, result_size, AREA - 64, 0),
                 BREAK(CompletionRecord, result_size, AREA - 63, -EBADMSG),
                 BREAK(CompletionRecord, result_size, UINT64_MAX, -EBADMSG),
@@ -193,7 +193,8 @@ typedef struct Sample {
 } Sample;
 
 enum {
-        BYTES = sizeof(ResultHeader)
+        BYTES = sizeof(ResultHeader),
+        HEADER = offsetof(ResultHeader, passages) + 2 * sizeof(PassageRecord), /* of the sample's two */
 };
 
 static Sample sample(void) {
@@ -234,7 +235,7 @@ static void test_results(void **state) {
                 BREAK(ResultHeader, n_passages, UINT32_MAX, -EBADMSG),
                 BREAK(ResultHeader, reserved, 1, -EBADMSG),
                 BREAK(ResultHeader, error.offset, 0, -EBADMSG),
-                BREAK(ResultHeader, error.offset, BYTES - 1, -EBADMSG),
+                BREAK(ResultHeader, error.offset, HEADER - 1, -EBADMSG),
                 BREAK(ResultHeader, error.offset, BYTES + 251, 0),
                 BREAK(ResultHeader, error.offset, BYTES + 252, -EBADMSG),
                 BREAK(ResultHeader, error.offset, UINT32_MAX, -EBADMSG),
@@ -244,7 +245,7 @@ static void test_results(void **state) {
                 BREAK(ResultHeader, summary.offset, BYTES + 197, -EBADMSG),
                 BREAK(ResultHeader, title.size, 247, -EBADMSG),
                 BREAK(ResultHeader, title.offset, BYTES + 200, -EBADMSG),
-                BREAK(ResultHeader, data_offset, BYTES - 1, -EBADMSG),
+                BREAK(ResultHeader, data_offset, HEADER - 1, -EBADMSG),
                 BREAK(ResultHeader, data_offset, BYTES + 248, -EBADMSG),
                 BREAK(ResultHeader, data_offset, UINT64_MAX, -EBADMSG),
                 BREAK(ResultHeader, data_offset, BYTES + 99, -EBADMSG), /* no JSON there */
