@@ -40,6 +40,7 @@ typedef struct IoSlot {
         uint32_t generation;
         uint32_t cancels; /* the descriptor's count when the operation was submitted */
         uint32_t next;    /* of the free list; free for the back end while in flight */
+        uint32_t sibling; /* next operation on the same descriptor, as IoDescriptor.first */
         uint8_t kind;
         bool multishot;
 } IoSlot;
@@ -48,6 +49,7 @@ static_assert(sizeof(IoSlot) <= 64, "an operation costs one cache line at most")
 
 typedef struct IoDescriptor {
         uint32_t operations; /* in flight on it */
+        uint32_t first;      /* one of them: its index plus one, so that zeroes say none */
         uint32_t cancels; /* calls of io_cancel(), so that none is lost while a back end renews */
         bool open;        /* made here and not closed yet */
 } IoDescriptor;

@@ -58,6 +58,12 @@
 
 #define SUBMIT_ATTEMPTS 64
 
+/* Cancelling by descriptor makes the kernel look at every operation that is in flight; by name it finds the one. So
+ * each operation of the descriptor is named first. A multishot receive may be missed that way
+ * (liburing #1375): the name of such a cancel tells which operation it was for, and what was missed
+ * and is still there is cancelled by descriptor. */
+#define CANCEL_OF (UINT64_C(1) << 62) /* an index has 20 bits */
+
 /* Names that are no slot's; see io_slot(). */
 #define NAME_TIMER  ((uint64_t) IO_NO_SLOT << 32 | 1)
 #define NAME_UPDATE ((uint64_t) IO_NO_SLOT << 32 | 2)
@@ -161,7 +167,7 @@ static int uring_start(Io *io, uint32_t index) {
         return 0;
 }
 
-/* Fire and forget: only a failure has a completion, and that means that nothing was left to end. */
+/* Fire and forget: only a failure has a completion. */
 static void uring_cancel_entry(Uring *u, int fd, uint64_t name) {
         struct io_uring_sqe *entry = uring_entry(u);
 
@@ -174,11 +180,24 @@ static void uring_cancel_entry(Uring *u, int fd, uint64_t name) {
         else
                 io_uring_prep_cancel64(entry, name, 0);
         entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
-        entry->user_data = NAME_CANCEL;
+        entry->user_data = fd >= 0 ? NAME_CANCEL : CANCEL_OF | name;
 }
 
 static void uring_cancel(Io *io, int fd) {
-        uring_cancel_entry(uring_of(io), fd, 0);
+        const IoSlot *slot;
+
+        for (uint32_t i = io_descriptor(io, fd)->first; i != 0; i = slot->sibling) {
+                slot = &io->slots[i - 1];
+                uring_cancel_entry(uring_of(io), -1, slot_name(i - 1, slot));
+        }
+}
+
+/* The kernel did not find it. Either its completion is on the way, or the look-up has missed it. */
+static void cancel_missed(Uring *u, uint64_t name) {
+        const IoSlot *slot = io_slot(&u->io, (uint32_t) (name >> 32), (uint32_t) name);
+
+        if (slot)
+                uring_cancel_entry(u, slot->fd, 0);
 }
 
 /* ---- completions ---- */
@@ -306,6 +325,8 @@ static void uring_dispatch(Uring *u, const struct io_uring_cqe *cqe) {
                 finish[slot->kind](u, index, cqe);
         else if (cqe->user_data == NAME_TIMER)
                 u->armed = TIME_INFINITY;
+        else if (index != IO_NO_SLOT && cqe->user_data & CANCEL_OF)
+                cancel_missed(u, cqe->user_data & ~CANCEL_OF);
         else if (index != IO_NO_SLOT)
                 u->io.counters.stale++;
 

@@ -236,8 +236,21 @@ bool io_slot_cancelled(Io *io, const IoSlot *slot) {
         return slot_descriptor(io, slot)->cancels != slot->cancels;
 }
 
+/* A descriptor has one or two operations in flight, so the walk is short. */
+static void slot_unlink(Io *io, uint32_t index) {
+        IoDescriptor *descriptor = slot_descriptor(io, &io->slots[index]);
+        uint32_t *link = &descriptor->first;
+
+        while (*link != index + 1)
+                link = &io->slots[*link - 1].sibling;
+        *link = io->slots[index].sibling;
+        descriptor->operations--;
+}
+
 static void slot_free(Io *io, uint32_t index) {
         IoSlot *slot = &io->slots[index];
+
+        slot_unlink(io, index);
 
         slot->op->in_flight = false;
         slot->op = NULL;
@@ -245,7 +258,6 @@ static void slot_free(Io *io, uint32_t index) {
         slot->next = io->free_slot;
         io->free_slot = index;
         io->in_flight--;
-        slot_descriptor(io, slot)->operations--;
 }
 
 static int op_start(Io *io, IoOp *op, const IoSlot *wanted) {
@@ -269,6 +281,8 @@ static int op_start(Io *io, IoOp *op, const IoSlot *wanted) {
         slot->op = op;
         slot->generation = generation;
         slot->cancels = descriptor->cancels;
+        slot->sibling = descriptor->first;
+        descriptor->first = index + 1;
         descriptor->operations++;
         io->in_flight++;
         op->index = index;

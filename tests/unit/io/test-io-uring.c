@@ -31,7 +31,8 @@ static void spoil_new(struct io_uring *ring) {
         unsigned head;
 
         io_uring_for_each_cqe(ring, head, cqe) {
-                if (!spoil || cqe->user_data >> 32 == UINT32_MAX || !spoil(cqe))
+                /* Timeouts and cancels have the upper half's high bits set; only owners' operations are spoilt. */
+                if (!spoil || cqe->user_data >> 62 != 0 || !spoil(cqe))
                         continue;
                 spoil = NULL;
                 spoiled++;
@@ -399,7 +400,7 @@ static void test_short_send(void **state) {
 }
 
 /* A multishot operation that is said to have ended is submitted again. The kernel's first one lives
- * on here; what it says after the end of the second is stale. */
+ * on here, since a cancel ends one operation of that name; what it says after that is stale. */
 static void test_multishot_ends(void **state) {
         World *w = *state;
         int fd = io_eventfd(w->io);
@@ -415,7 +416,8 @@ static void test_multishot_ends(void **state) {
         io_cancel(w->io, fd);
         RUN_UNTIL(w, bell.ends);
         assert_int_equal(bell.last, -ECANCELED);
-        RUN_UNTIL(w, io_counters(w->io)->stale == 1);
+        ring(w->io, fd);
+        RUN_UNTIL(w, io_counters(w->io)->stale >= 1);
         io_close(w->io, fd);
 }
 
