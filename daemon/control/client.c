@@ -25,12 +25,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 
 #include "cleanup.h"
-#include "clock.h"
 #include "client.h"
+#include "clock.h"
 #include "log.h"
 #include "macro.h"
 #include "methods.h"
@@ -248,8 +247,8 @@ static void timer_fired(IoTimer *timer) {
         ControlClient *c = CONTAINER_OF(timer, ControlClient, timer);
 
         client_drop(c,
-                        io_op_in_flight(&c->send) ? "it does not read its reply in time" :
-                                                    "it does not complete its call in time");
+                    io_op_in_flight(&c->send) ? "it does not read its reply in time" :
+                                                "it does not complete its call in time");
 }
 
 int client_new(ControlServer *server, int fd, ControlPeer *peer) {

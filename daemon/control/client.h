@@ -71,7 +71,7 @@ typedef struct ControlClient {
         bool counted; /* in n_busy */
 } ControlClient;
 
-/* ---- connection.c ---- */
+/* ---- client.c ---- */
 
 /* Takes over the descriptor when it succeeds. -ENOMEM, -ENOSPC. */
 int client_new(ControlServer *server, int fd, ControlPeer *peer);

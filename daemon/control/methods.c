@@ -92,9 +92,8 @@ static void reply_refusal(ControlClient *c, QueryRefusal refusal, const QueryRef
                 [QUERY_NO_MEMORY] = ERROR_OVERLOADED,
         };
 
-        client_error(
-                        c, errors[refusal], refused->which,
-                        refusal == QUERY_NO_MEMORY ? RETRY_AFTER_MS : refused->retry_after_ms);
+        client_error(c, errors[refusal], refused->which,
+                     refusal == QUERY_NO_MEMORY ? RETRY_AFTER_MS : refused->retry_after_ms);
 }
 
 static void method_query(ControlClient *c, struct json_t *parameters) {

@@ -21,8 +21,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "clock.h"
 #include "client.h"
+#include "clock.h"
 #include "log.h"
 #include "macro.h"
 #include "server.h"

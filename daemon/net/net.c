@@ -25,8 +25,8 @@
 #include "macro.h"
 
 #define KEPT_TIME       (30 * NSEC_PER_SEC)
-#define KEPT_MAX        1024u
-#define KEPT_ORIGIN_MAX 256u
+#define KEPT_MAX        2048u
+#define KEPT_ORIGIN_MAX 1024u
 
 struct Origin {
         List kept; /* the newest first */

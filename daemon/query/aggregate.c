@@ -157,7 +157,12 @@ static const PoolTry *last_try(const AnswerSource *source) {
         return source->task->n_tries > 0 ? &source->task->tries[source->task->n_tries - 1] : NULL;
 }
 
-static void write_result_members(JsonWriter *w, const AnswerSource *source) {
+/* When a worker began the task; 0: not yet. One that died did not tell, so all of its time counts. */
+static uint64_t try_begun(const PoolTry *try) {
+        return try->started_ns == 0 && try->finished_ns > 0 ? try->dispatched_ns : try->started_ns;
+}
+
+static void write_result_members(JsonWriter *w, const AnswerInput *input, const AnswerSource *source) {
         const Fetch *fetch = source->fetch;
         const PoolTry *try = last_try(source);
 
@@ -172,9 +177,11 @@ static void write_result_members(JsonWriter *w, const AnswerSource *source) {
         if (fetch->attempts > 0)
                 json_put_ms(w, "fetch_ms", time_sub(fetch->attempt.end, fetch->attempt.start));
         if (try && try->finished_ns > 0)
-                json_put_ms(w, "infer_ms", time_sub(try->finished_ns, try->started_ns));
-        if (source->result && source->verdict == VERDICT_OK)
+                json_put_ms(w, "infer_ms", time_sub(try->finished_ns, try_begun(try)));
+        if (source->result && source->verdict == VERDICT_OK && !input->omit_data)
                 write_data(w, source);
+        else if (source->result && source->verdict == VERDICT_OK)
+                json_put_bool(w, "data_omitted", true);
         if (source->error)
                 json_put_string(w, "error", source->error);
 }
@@ -262,10 +269,11 @@ static void write_task_spans(JsonWriter *w, const AnswerInput *input, const Answ
 
         for (unsigned i = 0; i < source->task->n_tries; i++) {
                 const PoolTry *try = &source->task->tries[i];
+                uint64_t begun = try_begun(try);
                 const Span spans[] = {
-                        { STAGE_LANE, waiting_since, try->started_ns },
+                        { STAGE_LANE, waiting_since, begun },
                         { STAGE_DECODE, try->started_ns, try->decoded_ns },
-                        { STAGE_ENGINE, try->decoded_ns, try->finished_ns },
+                        { STAGE_ENGINE, try->decoded_ns ? try->decoded_ns : begun, try->finished_ns },
                 };
 
                 for (size_t k = 0; k < ELEMENTSOF(spans); k++)
@@ -291,7 +299,7 @@ static void write_sources(JsonWriter *w, const AnswerInput *input) {
         json_begin_object(w, "sources");
         for (size_t i = 0; i < input->n_sources; i++) {
                 json_begin_object(w, input->sources[i].name);
-                write_result_members(w, &input->sources[i]);
+                write_result_members(w, input, &input->sources[i]);
                 json_end_object(w);
         }
         json_end_object(w);
@@ -323,7 +331,7 @@ void answer_write(const AnswerInput *input, Buffer *out) {
         write_sources(&w, input);
         write_lists(&w, input);
         json_put_double(&w, "execution_time",
-                    (double) time_sub(input->end_ns, input->start_ns) / (double) NSEC_PER_SEC, 6);
+                        (double) time_sub(input->end_ns, input->start_ns) / (double) NSEC_PER_SEC, 6);
         json_put_u64(&w, "cores_used", count_workers(input));
         json_begin_array(&w, "timeline");
         for (size_t i = 0; i < input->n_sources; i++) {
@@ -342,7 +350,7 @@ void answer_write_event(const AnswerInput *input, const AnswerSource *source, Bu
         json_begin_object(&w, NULL);
         json_put_string(&w, "source", source->name);
         json_begin_object(&w, "result");
-        write_result_members(&w, source);
+        write_result_members(&w, input, source);
         json_end_object(&w);
         if (has_inference(source))
                 write_inference(&w, "inference", source);

@@ -30,6 +30,7 @@ typedef struct AnswerInput {
         uint64_t start_ns;
         uint64_t end_ns;
         unsigned max_passages;
+        bool omit_data; /* the answer would be too long with it; `data_omitted` says so */
         const AnswerSource *sources;
         size_t n_sources;
 } AnswerInput;

@@ -22,8 +22,8 @@
 #include "query-engine.h"
 #include "ulid.h"
 
-/* Answers are cut off by the control interface's own limit; this one keeps memory bounded. */
-#define ANSWER_MAX (UINT64_C(256) << 20)
+/* A Varlink peer takes no longer message than 16 MiB; some of it is the envelope's. */
+#define ANSWER_MAX ((UINT64_C(16) << 20) - 4096)
 
 typedef enum SourceState {
         SOURCE_FETCHING,
@@ -114,26 +114,37 @@ static void query_send_event(Query *query, const QuerySource *source) {
         Buffer json = BUFFER_INIT(ANSWER_MAX);
 
         answer_write_event(&input, &one, &json);
+        if (json.error == -EMSGSIZE) {
+                input.omit_data = true;
+                buffer_clear(&json);
+                answer_write_event(&input, &one, &json);
+        }
         if (json.error == 0)
                 query->callbacks.event(query, json.data, json.size, query->callbacks.userdata);
         buffer_deinit(&json);
 }
 
-/* An answer for when there is no memory for the answer. */
-static const char no_memory_answer[] =
-                "{\"success\":false,\"completeness\":\"failed\",\"errors\":[{\"source\":\"\",\"stage\":"
-                "\"merge\",\"kind\":\"shed\",\"transient\":true,\"message\":\"no memory for the answer\"}]}";
+/* What goes out when there is no memory for the answer, or when even without data it is too long. */
+static const char no_answer[] =
+                "{\"success\":false,\"completeness\":\"failed\",\"answer\":{\"passages\":[],\"summary\":"
+                "\"\"},\"sources\":{},\"inferences\":[],\"errors\":[{\"source\":\"\",\"stage\":\"merge\",\"kind\":"
+                "\"shed\",\"transient\":true,\"message\":\"no room for the answer; ask fewer sources at once\"}],"
+                "\"execution_time\":0,\"cores_used\":0,\"timeline\":[]}";
 
-static void query_send_answer(Query *query, const AnswerInput *input) {
+static void query_send_answer(Query *query, AnswerInput *input) {
         Buffer json = BUFFER_INIT(ANSWER_MAX);
 
         answer_write(input, &json);
+        if (json.error == -EMSGSIZE) {
+                input->omit_data = true;
+                buffer_clear(&json);
+                answer_write(input, &json);
+        }
         if (json.error == 0)
                 query->callbacks.done(query, json.data, json.size, query->callbacks.userdata);
         else
                 query->callbacks.done(
-                                query, no_memory_answer, sizeof(no_memory_answer) - 1,
-                                query->callbacks.userdata);
+                                query, no_answer, sizeof(no_answer) - 1, query->callbacks.userdata);
         buffer_deinit(&json);
 }
 
@@ -210,6 +221,8 @@ static void source_cancel(GroupMember *member) {
         Query *query = source->query;
         Stage stage = source->state == SOURCE_INFERRING ? STAGE_ENGINE : STAGE_WAIT;
 
+        if (source->state == SOURCE_ENDED)
+                return; /* the client went away over its event; source_end() has yet to leave the group */
         fetch_cancel(&source->fetch);
         pool_cancel(query->engine->options.pool, &source->task);
         io_unpost(&source->refusal);

@@ -207,6 +207,7 @@ static void on_closed(void *userdata) {
 }
 
 static void start(const ControlLimits *limits) {
+        static unsigned n_started; /* a test that failed leaves its socket behind */
         const char *message = NULL;
         const ControlBackend backend = {
                 .queries = &f.engine,
@@ -220,7 +221,8 @@ static void start(const ControlLimits *limits) {
                 fail_msg("%s", message);
         f.engine.io = f.io;
         list_init(&f.engine.queries);
-        (void) snprintf(f.path, sizeof(f.path), "/tmp/muster-test-control-%d", (int) getpid());
+        (void) snprintf(f.path, sizeof(f.path), "/tmp/muster-test-control-%d-%u", (int) getpid(),
+                        ++n_started);
         int fd = io_listen_unix(f.io, f.path, 0600);
         assert_true(fd >= 0);
         assert_int_equal(control_new(&f.server, f.io, fd, &backend, limits), 0);
@@ -580,7 +582,10 @@ static void test_pipelined_is_bounded(void **state) {
 }
 
 static void test_large_call_in_pieces(void **state) {
-        start(&control_default_limits);
+        ControlLimits limits = control_default_limits;
+
+        limits.frame_timeout_ns = PATIENCE; /* of a machine or a tool that is slow */
+        start(&limits);
         Client c = client();
         Buffer text = {};
 
@@ -651,7 +656,10 @@ static void test_what_cannot_be_kept_is_refused(void **state) {
 }
 
 static void test_too_large(void **state) {
-        start(&control_default_limits);
+        ControlLimits limits = control_default_limits;
+
+        limits.frame_timeout_ns = PATIENCE; /* of a machine or a tool that is slow */
+        start(&limits);
         Client c = client();
         size_t size = 17 * MIB;
         char *message = malloc(size);
@@ -916,20 +924,45 @@ static void test_bounds_of_connections(void **state) {
         }
 }
 
+/* False under valgrind, which keeps the limit to itself. */
+static bool kernel_has_limit(unsigned limit) {
+        char line[256];
+        unsigned soft = 0;
+        FILE *file = fopen("/proc/self/limits", "re");
+
+        assert_non_null(file);
+        while (fgets(line, sizeof(line), file) && sscanf(line, "Max open files %u", &soft) != 1)
+                ;
+        assert_int_equal(fclose(file), 0);
+        return soft == limit;
+}
+
+static struct rlimit limit_before;
+
+static int keep_limit(void **state) {
+        return getrlimit(RLIMIT_NOFILE, &limit_before);
+}
+
+static int restore_limit(void **state) {
+        return setrlimit(RLIMIT_NOFILE, &limit_before);
+}
+
 /* With every descriptor in use clients are turned away at once, calmly; afterwards all is as before. */
 static void test_out_of_descriptors(void **state) {
         enum {
                 TURNED_AWAY = 20,
                 LIMIT = 200
         };
-        struct rlimit limit;
         Client clients[TURNED_AWAY] = {};
         int fillers[LIMIT];
         size_t n_fillers = 0;
 
-        assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
         /* Before the start, since an accept keeps the limit under which it was submitted. */
-        assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ LIMIT, limit.rlim_max }), 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ LIMIT, limit_before.rlim_max }), 0);
+        if (!kernel_has_limit(LIMIT)) {
+                print_message("# descriptors cannot run out here: not tried\n");
+                return;
+        }
         start(&control_default_limits);
         Client inside = client();
         say(&inside, GET_INFO);
@@ -960,7 +993,6 @@ static void test_out_of_descriptors(void **state) {
                 client_close(&clients[i]);
         client_close(&inside);
         stop();
-        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
 /* ---- the end ---- */
@@ -1051,7 +1083,7 @@ int main(void) {
                 cmocka_unit_test(test_gone_before_the_reply),
                 cmocka_unit_test(test_idle_connections_are_small),
                 cmocka_unit_test(test_bounds_of_connections),
-                cmocka_unit_test(test_out_of_descriptors),
+                cmocka_unit_test_setup_teardown(test_out_of_descriptors, keep_limit, restore_limit),
                 cmocka_unit_test(test_drain),
                 cmocka_unit_test(test_drain_when_idle),
                 cmocka_unit_test(test_close_ends_everything),
