@@ -193,13 +193,19 @@ static int caller_read(Caller *caller, uint64_t until) {
         return 0;
 }
 
+/* Where the first message ends; NULL when it has not come as a whole. */
+static const char *caller_find_end(const Caller *caller) {
+        size_t fresh = caller->in.size - caller->scanned;
+
+        /* Before the first byte there is no data to point into. */
+        return fresh > 0 ? memchr(caller->in.data + caller->scanned, '\0', fresh) : NULL;
+}
+
 int caller_receive(Caller *caller, uint64_t timeout_ns, Reply *ret) {
         uint64_t until = time_add(caller_now(), timeout_ns);
 
         for (;;) {
-                size_t fresh = caller->in.size - caller->scanned;
-                const char *start = caller->in.data + caller->scanned;
-                const char *end = fresh > 0 ? memchr(start, '\0', fresh) : NULL;
+                const char *end = caller_find_end(caller);
 
                 if (end) {
                         size_t size = (size_t) (end - caller->in.data);

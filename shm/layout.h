@@ -19,7 +19,9 @@
 #define SEGMENT_MAGIC   UINT64_C(0x31656e616c74736d) /* "mstlane1" */
 #define SEGMENT_VERSION 1u
 #define CACHE_LINE      64u
-#define LANE_DEPTH      4u /* power of two */
+/* A power of two. What keeps a lane shallow is time (daemon/pool/collect.c): it never holds more than a fraction of a
+ * millisecond of expected work. So many entries let one wake-up serve a burst of short documents. */
+#define LANE_DEPTH      16u
 
 #define MAX_PASSAGES 32u
 #define CHARSET_MAX  32u

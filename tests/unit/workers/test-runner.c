@@ -418,9 +418,9 @@ static void test_retires_after_the_last_task(void **state) {
         start(&f);
         assert_int_equal(join(&f), 0);
         assert_int_equal(script.calls, LANE_DEPTH - 1);
-        free(take(&f, 0, true));
-        free(take(&f, 2, true));
-        free(take(&f, 3, true));
+        for (uint32_t slot = 0; slot < LANE_DEPTH; slot++)
+                if (slot != 1)
+                        free(take(&f, slot, true));
         assert_true(completion_empty(&f.segment->completion, &f.take));
         dispose(&f);
 }
