@@ -67,3 +67,8 @@ void config_report_print(const ConfigReport *report, FILE *out) {
         for (size_t i = 0; i < report->n_problems; i++)
                 (void) fprintf(out, "%s\n", report->problems[i]);
 }
+
+void config_report_log(const ConfigReport *report) {
+        for (size_t i = 0; i < report->n_problems; i++)
+                log_error("%s", report->problems[i]);
+}

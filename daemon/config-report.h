@@ -24,3 +24,5 @@ void config_report_add(
 
 /* One problem a line. */
 void config_report_print(const ConfigReport *report, FILE *out);
+/* One error in the log each. */
+void config_report_log(const ConfigReport *report);

@@ -10,13 +10,17 @@
 
 /* The reader of files does not know what a URL is; the fetch layer does. */
 static int load(const DaemonOptions *options, Config **ret) {
-        const ConfigCheck checks[] = { { source_check, NULL } };
+        const ConfigCheck checks[] = { { source_check_url, NULL }, { source_check_body, NULL } };
         const ConfigOptions how = { .checks = checks, .n_checks = ELEMENTSOF(checks) };
         ConfigReport report = {};
 
         int r = config_load(options->config_dir, &how, ret, &report);
-        if (r == -EINVAL)
-                config_report_print(&report, options->check_config ? stdout : stderr);
+        if (options->check_config)
+                config_report_print(&report, stdout);
+        else
+                config_report_log(&report);
+        if (r < 0 && (r != -EINVAL || !options->check_config))
+                log_errno(r, "The configuration cannot be used");
         config_report_deinit(&report);
         return r;
 }
@@ -25,11 +29,8 @@ static int run(const DaemonOptions *options) {
         Config *config = NULL;
 
         int r = load(options, &config);
-        if (r < 0) {
-                if (!options->check_config)
-                        log_errno(r, "The configuration cannot be used");
+        if (r < 0)
                 return EXIT_FAILURE;
-        }
         if (!options->check_config) {
                 const SupervisorOptions supervisor = {
                         .config = config,
