@@ -2,15 +2,17 @@
 
 /* A load of questions on a Unix socket: so many clients, each asking again as soon as it has its answer.
  *
- *     bench-ask SOCKET CLIENTS SECONDS CALL PID...
+ *     bench-ask SOCKET CLIENTS SECONDS DOCUMENTS CALL PID...
  *
  * CALL is the text that a client sends (a NUL is added), an answer is what comes up to the next NUL. Prints, as
  * one line, the queries per second, the median and the 99th percentile of the time to answer, and the CPU time per
- * query of the given processes and their children (the server's, not this program's nor the sources'). */
+ * query of the given processes and their children (the server's, not this program's nor the sources'). One answer in
+ * SAMPLE is looked into: it must say success and hold so many documents with the verdict "ok". */
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,17 +23,20 @@
 #include <unistd.h>
 
 #define SAMPLES_MAX (1u << 22)
+#define ANSWER_MAX  (1u << 18)
+#define SAMPLE      16u
 
 typedef struct Client {
         int fd;
         double asked;
         size_t received;
+        char *answer;
 } Client;
 
 static double *samples;
-static size_t n_samples, n_failed;
+static size_t n_samples, n_answers, n_failed;
 static const char *call;
-static size_t call_size;
+static size_t call_size, n_documents;
 
 static double now(void) {
         struct timespec ts;
@@ -113,19 +118,30 @@ static void client_ask(Client *client) {
         }
 }
 
-static void client_readable(Client *client, int measuring) {
-        static char buffer[1 << 18];
-        ssize_t n = recv(client->fd, buffer, sizeof(buffer), 0);
+static bool answer_is_good(const char *answer, size_t size) {
+        static const char ok[] = "\"verdict\":\"ok\"", success[] = "\"success\":true";
+        size_t n = 0;
+
+        for (const char *at = answer, *end = answer + size;
+             (at = memmem(at, (size_t) (end - at), ok, sizeof(ok) - 1)); at += sizeof(ok) - 1)
+                n++;
+        return n == n_documents && memmem(answer, size, success, sizeof(success) - 1);
+}
+
+static void client_readable(Client *client, bool measuring) {
+        size_t room = ANSWER_MAX - client->received;
+        ssize_t n = recv(client->fd, client->answer + client->received, room, 0);
 
         if (n <= 0) {
-                fputs("the server closed a connection\n", stderr);
+                fputs(room == 0 ? "an answer is too long\n" : "the server closed a connection\n",
+                      stderr);
                 exit(EXIT_FAILURE);
         }
-        if (client->received == 0 && !memmem(buffer, (size_t) n, "\"success\":true", 14))
-                n_failed++;
         client->received += (size_t) n;
-        if (buffer[n - 1] != '\0')
+        if (client->answer[client->received - 1] != '\0')
                 return;
+        if (n_answers++ % SAMPLE == 0 && !answer_is_good(client->answer, client->received))
+                n_failed++;
         if (measuring && n_samples < SAMPLES_MAX)
                 samples[n_samples++] = now() - client->asked;
         client_ask(client);
@@ -137,7 +153,7 @@ static int compare(const void *a, const void *b) {
 }
 
 /* Asks for `seconds`; returns how long it really took. */
-static double run(int epoll_fd, double seconds, int measuring) {
+static double run(int epoll_fd, double seconds, bool measuring) {
         double start = now(), end = start + seconds, time;
 
         while ((time = now()) < end) {
@@ -150,31 +166,35 @@ static double run(int epoll_fd, double seconds, int measuring) {
 }
 
 int main(int argc, char **argv) {
-        if (argc < 6) {
-                fputs("Usage: bench-ask SOCKET CLIENTS SECONDS CALL PID...\n", stderr);
+        if (argc < 7) {
+                fputs("Usage: bench-ask SOCKET CLIENTS SECONDS DOCUMENTS CALL PID...\n", stderr);
                 return 2;
         }
         size_t n_clients = (size_t) atol(argv[2]);
         Client *clients = calloc(n_clients, sizeof(*clients));
         int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
-        call = argv[4];
+        n_documents = (size_t) atol(argv[4]);
+        call = argv[5];
         call_size = strlen(call) + 1;
         samples = calloc(SAMPLES_MAX, sizeof(*samples));
         if (!clients || !samples || epoll_fd < 0)
                 return EXIT_FAILURE;
         for (size_t i = 0; i < n_clients; i++) {
-                clients[i].fd = client_connect(argv[1]);
                 struct epoll_event event = { .events = EPOLLIN, .data.ptr = &clients[i] };
-                if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, clients[i].fd, &event) < 0)
+
+                clients[i].answer = malloc(ANSWER_MAX);
+                clients[i].fd = client_connect(argv[1]);
+                if (!clients[i].answer ||
+                    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, clients[i].fd, &event) < 0)
                         return EXIT_FAILURE;
                 client_ask(&clients[i]);
         }
 
-        (void) run(epoll_fd, .5, 0);
-        double cpu = cpu_of_all(argv + 5, argc - 5);
-        double took = run(epoll_fd, atof(argv[3]), 1);
-        cpu = cpu_of_all(argv + 5, argc - 5) - cpu;
+        (void) run(epoll_fd, .5, false);
+        double cpu = cpu_of_all(argv + 6, argc - 6);
+        double took = run(epoll_fd, atof(argv[3]), true);
+        cpu = cpu_of_all(argv + 6, argc - 6) - cpu;
 
         if (n_samples == 0)
                 return EXIT_FAILURE;

@@ -96,7 +96,7 @@ static void worker_wait(Peer *peer) {
                         return;
         doorbell_worker_prepare(state);
         if (submission_empty(lane, &peer->submission))
-                doorbell_worker_sleep(state, DOORBELL_WAIT_MAX_NS);
+                doorbell_worker_sleep(state, TIME_INFINITY);
         else
                 doorbell_worker_cancel(state);
 }

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The same as lane-handoff.c with Python's own means: 16 tasks in flight, two worker processes, 64 bytes there
 and back. Usage: lane-handoff.py TASKS. Prints tasks per second and CPU time per task in us."""

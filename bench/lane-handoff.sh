@@ -16,7 +16,7 @@ trap 'rm -rf "$out"' EXIT
 i=0
 while [ "$i" -lt "$rounds" ]; do
         "$build/bench/lane-handoff" "$tasks" >>"$out/lanes"
-        python3 "$here/lane-handoff.py" "$python_tasks" >>"$out/python"
+        /usr/bin/python3 "$here/lane-handoff.py" "$python_tasks" >>"$out/python"
         i=$((i + 1))
 done
 

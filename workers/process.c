@@ -31,7 +31,7 @@
 #define TITLE_MAX 300u
 #define LINK_MAX  2000u
 #define LABELS_MAX \
-        ((MAX_PASSAGES + 1) * (TITLE_MAX + LINK_MAX)) /* of all passages and the document */
+        ((size_t) (MAX_PASSAGES + 1) * (TITLE_MAX + LINK_MAX)) /* of all passages and the document */
 #define SCRATCH_MAX (64u << 10)                       /* a title longer than that is none */
 #define ITEMS_MAX   (64u << 10) /* further elements of a list belong to the last item */
 #define ERROR_MAX   512u
@@ -400,7 +400,8 @@ static int run_digest(Work *work) {
         int r = read_items(work);
         if (r < 0)
                 return r;
-        output->decoded_ns = clock_ns(CLOCK_MONOTONIC);
+        if (output->decoded_ns == 0)
+                output->decoded_ns = clock_ns(CLOCK_MONOTONIC);
         DigestInput digest_input = {
                 .question = input->question,
                 .question_size = input->question_size,
@@ -426,6 +427,7 @@ static int run_digest(Work *work) {
 static int run_spin(Work *work) {
         uint64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
+        work->output->decoded_ns = clock_ns(CLOCK_MONOTONIC); /* that is the engine's time */
         while (clock_ns(CLOCK_THREAD_CPUTIME_ID) - start < work->input->spin_ns)
                 for (volatile unsigned i = 0; i < SPIN_SLICE; i++)
                         ;

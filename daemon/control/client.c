@@ -36,7 +36,7 @@
 #include "reply.h"
 
 /* Bytes of further calls that are read while one is in work. */
-#define PIPELINED_MAX (64u * 1024u)
+#define PIPELINED_MAX ((size_t) 64 << 10)
 
 static bool client_busy(const ControlClient *c) {
         return !c->dropped && (c->query || io_op_in_flight(&c->send));

@@ -30,6 +30,7 @@ struct ControlServer {
         int listen_fd;
         int reserve_fd;         /* given up to take in a client only to refuse it; -1 meanwhile */
         bool descriptors_short; /* clients are refused until `retry` fires */
+        bool turned_away;       /* a client was, since accepting was begun last */
         bool refusing;          /* the last client was refused, and that has been logged */
         IoOp accept;
         IoTimer retry;

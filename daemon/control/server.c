@@ -32,8 +32,8 @@
 const ControlLimits control_default_limits = {
         .max_connections = 16384,
         .max_connections_per_uid = 16000,
-        .max_message = 1024u * 1024u,
-        .max_unread = 16u * 1024u * 1024u,
+        .max_message = (size_t) 1 << 20,
+        .max_unread = (size_t) 16 << 20,
         .frame_timeout_ns = 5 * NSEC_PER_SEC,
         .unread_timeout_ns = 30 * NSEC_PER_SEC,
 };
@@ -68,7 +68,7 @@ static void refuse(ControlServer *server, int fd, const char *why) {
         server->counters.refused++;
         if (!server->refusing)
                 log_notice("Refusing clients: %s", why);
-        server->refusing = true;
+        server->refusing = server->turned_away = true;
         io_close(server->io, fd);
 }
 
@@ -114,8 +114,10 @@ static void retry_later(ControlServer *server) {
 }
 
 static void accept_start(ControlServer *server) {
-        if (!io_op_in_flight(&server->accept) &&
-            io_accept(server->io, &server->accept, server->listen_fd) < 0)
+        if (io_op_in_flight(&server->accept))
+                return;
+        server->turned_away = false;
+        if (io_accept(server->io, &server->accept, server->listen_fd) < 0)
                 retry_later(server);
 }
 
@@ -133,13 +135,14 @@ static void reserve_give_up(ControlServer *server) {
         server->reserve_fd = -1;
 }
 
+/* Whoever was turned away has left a number for the next one; so a queue of clients is gone through at once. */
 static void accept_failed(ControlServer *server) {
-        bool first = !server->descriptors_short;
+        bool again = !server->descriptors_short || server->turned_away;
 
         server->descriptors_short = true;
         reserve_give_up(server);
         retry_later(server);
-        if (first)
+        if (again)
                 accept_start(server);
 }
 

@@ -74,10 +74,10 @@ Io *net_io(const Net *net);
 Resolver *net_resolver(const Net *net);
 bool net_closing(const Net *net);
 
-/* The kept connection of the origin that was used last, now the user's; or NULL. */
-Connection *net_take(Net *net, const char *origin, const ConnectionUser *user, void *userdata);
+/* The kept connection of the origin of this name that was used last, now the user's; or NULL. */
+Connection *net_take(Net *net, const char *name, const ConnectionUser *user, void *userdata);
 /* A new one. Negative errno. */
-int net_connect(Net *net, const char *origin, const struct sockaddr *address, socklen_t size,
+int net_connect(Net *net, const char *name, const struct sockaddr *address, socklen_t size,
                 const ConnectionUser *user, void *userdata, Connection **ret);
 /* Gives it back to be used again. */
 void net_keep(Connection *connection, uint64_t now);

@@ -97,11 +97,17 @@ static void begin_sending(Exchange *x) {
                      strerrordesc_np(-r));
 }
 
+/* With the notice that all has left, or with the response, which may overtake it. */
+static void end_sending(Exchange *x) {
+        if (x->times.send_end == 0)
+                x->times.send_end = io_now(net_io(x->net));
+}
+
 static void on_sent(void *userdata, int error) {
         Exchange *x = userdata;
 
         if (error == 0)
-                x->times.send_end = io_now(net_io(x->net));
+                end_sending(x);
         else if (error != -EPIPE && error != -ECONNRESET)
                 fail(x, is_local(error) ? EXCHANGE_RESOURCES : EXCHANGE_PROTOCOL,
                      "cannot send to %s: %s", x->url->authority, strerrordesc_np(-error));
@@ -289,8 +295,10 @@ static void on_received(void *userdata, const char *data, int32_t value) {
                 on_lost(x, value);
                 return;
         }
-        if (x->times.first_byte == 0)
+        if (x->times.first_byte == 0) {
+                end_sending(x);
                 x->times.first_byte = io_now(net_io(x->net));
+        }
         do {
                 event = http_reader_feed(&c->reader, data, size, &consumed);
                 data += consumed;

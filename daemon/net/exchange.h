@@ -90,8 +90,8 @@ struct Exchange {
 
 /* 0, or -ESHUTDOWN after net_close() (then `done` is not called): every other failure is told
  * by `done`. */
-int exchange_start(Exchange *exchange, Net *net);
+int exchange_start(Exchange *x, Net *net);
 /* In every state, from within its own callbacks too, and harmless after `done`. Afterwards no
  * callback is called and the memory is the caller's, the request included. The connection is
  * closed in its own time. */
-void exchange_cancel(Exchange *exchange);
+void exchange_cancel(Exchange *x);
