@@ -314,7 +314,7 @@ static int check_source(const Loader *loader, const SourceConfig *source, const 
                 report_value(loader, body, 0, "a body is sent only with Method=POST");
         check_not_zero(loader, "Source", "TimeoutSec", source->timeout);
 
-        for (size_t i = 0; source->url && options && i < options->n_checks; i++) {
+        for (size_t i = 0; options && i < options->n_checks; i++) {
                 int r = apply_check(loader, source, &options->checks[i]);
                 if (r < 0)
                         return r;

@@ -7,7 +7,7 @@
 
 #include "config-report.h"
 
-#define CONFIG_FILE_MAX (1024 * 1024)
+#define CONFIG_FILE_MAX ((size_t) 1 << 20)
 
 /* Directories, the one that wins first. */
 typedef struct ConfigTree {

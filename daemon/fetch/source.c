@@ -30,34 +30,37 @@ static size_t authority_end(const char *url) {
         return (size_t) (colon + 3 - url) + strcspn(colon + 3, "/?#");
 }
 
-/* The URL with every placeholder replaced by its default, or by "x". */
-static int render_sample(const Template *template, Buffer *out) {
-        CLEANUP_FREE TemplateValue *values = calloc(template->n_pieces + 1, sizeof(*values));
-        const char *missing = NULL;
-        size_t n = 0;
+/* The URL with every placeholder written over with "x": values are percent-encoded, so they pass wherever an "x"
+ * does, and an offset in the sample is one in the text. Only of a text that compiles. */
+static char *make_sample(const char *text) {
+        char *sample = strdup(text);
 
-        if (!values)
-                return -ENOMEM;
-        for (size_t i = 0; i < template->n_pieces; i++)
-                if (template->pieces[i].name && !template->pieces[i].default_value)
-                        values[n++] = (TemplateValue){ template->pieces[i].name, "x", 1 };
-        return template_render(template, values, n, out, &missing);
+        for (char *at = sample ? strchr(sample, '{') : NULL; at; at = strchr(at, '{'))
+                memset(at, 'x', strcspn(at, "}") + 1);
+        return sample;
 }
 
-static int parse_sample(const Template *template, Url *ret, size_t *ret_offset, const char **ret_reason) {
-        Buffer text = {};
+static int parse_sample(const char *text, Url *ret, size_t *ret_offset, const char **ret_reason) {
+        CLEANUP_FREE char *sample = make_sample(text);
 
-        int r = render_sample(template, &text);
-        if (r >= 0)
-                r = buffer_append_char(&text, '\0');
-        if (r >= 0)
-                r = url_parse(text.data, ret, ret_offset, ret_reason);
-        buffer_deinit(&text);
-        return r;
+        return sample ? url_parse(sample, ret, ret_offset, ret_reason) : -ENOMEM;
 }
 
 static int
-source_compile_url(Source *source, const char *text, size_t *ret_offset, const char **ret_reason) {
+source_compile_simulation(Source *source, size_t brace, size_t *ret_offset, const char **ret_reason) {
+        const char *text = source->config->url;
+
+        if (text[brace]) {
+                *ret_offset = brace;
+                *ret_reason = "what simulate: does must not depend on parameters";
+                return -EINVAL;
+        }
+        *ret_offset = source->target_offset;
+        return simulation_parse(source->url.target, &source->simulation, ret_reason);
+}
+
+static int source_compile_url(Source *source, size_t *ret_offset, const char **ret_reason) {
+        const char *text = source->config->url;
         size_t end = authority_end(text), brace = strcspn(text, "{");
 
         if (text[brace] && brace < end) {
@@ -68,7 +71,7 @@ source_compile_url(Source *source, const char *text, size_t *ret_offset, const c
         int r = template_compile(&source->target, text, TEMPLATE_URL, ret_offset, ret_reason);
         if (r < 0)
                 return r;
-        r = parse_sample(&source->target, &source->url, ret_offset, ret_reason);
+        r = parse_sample(text, &source->url, ret_offset, ret_reason);
         if (r == -EPROTONOSUPPORT)
                 *ret_reason = "unknown scheme; this version has http://, http+unix:// and simulate:";
         if (r < 0)
@@ -76,22 +79,13 @@ source_compile_url(Source *source, const char *text, size_t *ret_offset, const c
         source->target_offset = end;
         if (source->url.scheme != URL_SIMULATE)
                 return 0;
-        *ret_offset = end;
-        return simulation_parse(source->url.target, &source->simulation, ret_reason);
+        return source_compile_simulation(source, brace, ret_offset, ret_reason);
 }
 
-static int
-source_compile(Source *source, const char **ret_key, size_t *ret_offset, const char **ret_reason) {
-        const SourceConfig *config = source->config;
+static int source_compile_body(Source *source, size_t *ret_offset, const char **ret_reason) {
+        const char *text = source->config->body ? source->config->body : "";
 
-        *ret_key = "URL";
-        int r = source_compile_url(source, config->url, ret_offset, ret_reason);
-        if (r < 0)
-                return r;
-        *ret_key = "Body";
-        return template_compile(
-                        &source->body, config->body ? config->body : "", TEMPLATE_BODY, ret_offset,
-                        ret_reason);
+        return template_compile(&source->body, text, TEMPLATE_BODY, ret_offset, ret_reason);
 }
 
 static Source *source_free(Source *source) {
@@ -110,24 +104,38 @@ static void cleanup_source(Source **source) {
         source_free(*source);
 }
 
-int source_check(
-                const SourceConfig *config, void *userdata, const char **ret_key,
-                size_t *ret_offset, char **ret_message) {
+/* Tries `compile` on the configuration of one source. */
+static int
+check_compile(const SourceConfig *config, int (*compile)(Source *, size_t *, const char **),
+              size_t *ret_offset, char **ret_message) {
         CLEANUP(cleanup_source) Source *source = calloc(1, sizeof(*source));
         const char *reason = NULL;
         size_t offset = 0;
 
         if (!source)
                 return -ENOMEM;
-        if (!config->url)
-                return 0; /* reported as missing by the reader */
         source->config = config;
-        int r = source_compile(source, ret_key, &offset, &reason);
+        int r = compile(source, &offset, &reason);
         if (r >= 0 || r == -ENOMEM)
                 return r;
         *ret_offset = offset;
         *ret_message = strdup(reason ? reason : "not a URL");
         return -EINVAL;
+}
+
+int source_check_url(
+                const SourceConfig *config, void *userdata, const char **ret_key,
+                size_t *ret_offset, char **ret_message) {
+        *ret_key = "URL";
+        return config->url ? check_compile(config, source_compile_url, ret_offset, ret_message) :
+                             0; /* reported as missing by the reader */
+}
+
+int source_check_body(
+                const SourceConfig *config, void *userdata, const char **ret_key,
+                size_t *ret_offset, char **ret_message) {
+        *ret_key = "Body";
+        return check_compile(config, source_compile_body, ret_offset, ret_message);
 }
 
 /* ---- making the table ---- */
@@ -189,7 +197,7 @@ static int source_place_rules(Source *source, Arena *arena) {
 
 static int source_new(Source **ret, const SourceConfig *config, const Config *all, Arena *arena) {
         CLEANUP(cleanup_source) Source *source = calloc(1, sizeof(*source));
-        const char *key = NULL, *reason = NULL;
+        const char *reason = NULL;
         size_t offset = 0;
 
         if (!source)
@@ -199,7 +207,9 @@ static int source_new(Source **ret, const SourceConfig *config, const Config *al
         source->engine =
                         (EngineKind) (config->engine == CONFIG_ENGINE_DEFAULT ? all->engine :
                                                                                 config->engine);
-        int r = source_compile(source, &key, &offset, &reason);
+        int r = source_compile_url(source, &offset, &reason);
+        if (r >= 0)
+                r = source_compile_body(source, &offset, &reason);
         if (r >= 0 && source->url.scheme != URL_SIMULATE)
                 r = source_write_head(source, all->user_agent);
         if (r >= 0)

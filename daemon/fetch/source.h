@@ -20,7 +20,7 @@
 typedef struct Source {
         const SourceConfig *config;
         const char *name;     /* config->name */
-        Url url;              /* its target is that of the defaults; requests have their own */
+        Url url;              /* its target is a sample; requests have their own */
         Template target;      /* renders the whole URL */
         size_t target_offset; /* where in the rendered URL the request target begins */
         Template body;
@@ -45,14 +45,17 @@ typedef struct SourceTable {
 } SourceTable;
 
 /* Rules go into the arena. The configuration must outlive the table. Negative errno; the URLs have been checked with
- * source_check() before. */
+ * source_check_url() and source_check_body() before. */
 int source_table_new(SourceTable **ret, const Config *config, Arena *arena, uint64_t hash_seed);
 SourceTable *source_table_free(SourceTable *table);
 Source *source_table_find(const SourceTable *table, const char *name);
 
 /* Everything about a source's URL and Body that only this layer understands. -EINVAL with the key, the offset in its
  * value and a message that the caller frees. `userdata` is not used. */
-int source_check(
+int source_check_url(
+                const SourceConfig *config, void *userdata, const char **ret_key,
+                size_t *ret_offset, char **ret_message);
+int source_check_body(
                 const SourceConfig *config, void *userdata, const char **ret_key,
                 size_t *ret_offset, char **ret_message);
 

@@ -489,7 +489,7 @@ static int ring_make_fitting(struct io_uring *ring, unsigned entries) {
 
 static int buffers_register(Uring *u) {
         size_t ring_size = BUFFER_COUNT * sizeof(struct io_uring_buf);
-        size_t size = ring_size + BUFFER_COUNT * BUFFER_SIZE;
+        size_t size = ring_size + (size_t) BUFFER_COUNT * BUFFER_SIZE;
         char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED)
                 return -errno;

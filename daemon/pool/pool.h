@@ -110,4 +110,4 @@ unsigned pool_size(const Pool *pool);
 unsigned pool_ready(const Pool *pool); /* workers that can take tasks now */
 size_t pool_queued(const Pool *pool);  /* tasks waiting in the private heap */
 size_t pool_held(const Pool *pool);    /* tasks in lanes */
-void pool_worker_status(const Pool *pool, unsigned worker, WorkerStatus *ret);
+void pool_worker_status(const Pool *pool, unsigned number, WorkerStatus *ret);

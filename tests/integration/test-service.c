@@ -247,6 +247,19 @@ static void test_check_config(void **state) {
         assert_non_null(strstr(out, expected));
         free(out);
 
+        /* What only the layer of sources understands is told of each value, where it stands in the file. */
+        daemon_source(&daemon, "bad",
+                      "[Source]\nMethod=POST\nURL=http://127.0.0.1:9001/{question}/%%zz\n"
+                      "Body={\"key\": \"{credential:K}\"}\n");
+        assert_int_equal(run_daemon(&daemon, "--check-config", &out, NULL), 1);
+        (void) snprintf(expected, sizeof(expected),
+                        "%s/config/sources.d/bad.source:3:38: ", daemon.directory);
+        assert_non_null(strstr(out, expected));
+        (void) snprintf(expected, sizeof(expected),
+                        "%s/config/sources.d/bad.source:4:15: ", daemon.directory);
+        assert_non_null(strstr(out, expected));
+        free(out);
+
         /* The same problems keep the daemon from starting. */
         assert_int_equal(run_daemon(&daemon, "--log-level=info", NULL, &out), 1);
         assert_non_null(strstr(out, "The configuration cannot be used"));

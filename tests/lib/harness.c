@@ -184,6 +184,23 @@ void daemon_source(Daemon *daemon, const char *name, const char *format, ...) {
         free(text);
 }
 
+/* Or -1, with errno. */
+static int try_connect(const Daemon *daemon) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_true(fd >= 0);
+        assert_true(strlen(daemon->socket_path) < sizeof(address.sun_path));
+        memcpy(address.sun_path, daemon->socket_path, strlen(daemon->socket_path) + 1);
+        if (connect(fd, (struct sockaddr *) &address, sizeof(address)) == 0)
+                return fd;
+        int error = errno;
+        (void) close(fd);
+        errno = error;
+        return -1;
+}
+
+/* A socket that is there already takes connections only from listen() on. */
 static void wait_until_ready(Daemon *daemon) {
         uint64_t end = monotonic_ms() + START_TIMEOUT_MS;
 
@@ -194,8 +211,10 @@ static void wait_until_ready(Daemon *daemon) {
                         char *log = daemon_log(daemon);
                         fail_msg("musterd ended at start with status %d:\n%s", status, log);
                 }
-                if (access(daemon->socket_path, F_OK) < 0)
+                int fd = try_connect(daemon);
+                if (fd < 0)
                         continue;
+                (void) close(fd);
                 json_t *reply = daemon_call(daemon, "io.muster.GetStatus", NULL);
                 bool running = string_at(reply, "/parameters/state") &&
                                 strcmp(string_at(reply, "/parameters/state"), "running") == 0;
@@ -269,13 +288,9 @@ char *daemon_log(const Daemon *daemon) {
 /* ---- the client ---- */
 
 int client_connect(const Daemon *daemon) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int fd = try_connect(daemon);
 
-        assert_true(fd >= 0);
-        assert_true(strlen(daemon->socket_path) < sizeof(address.sun_path));
-        memcpy(address.sun_path, daemon->socket_path, strlen(daemon->socket_path) + 1);
-        if (connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+        if (fd < 0)
                 fail_msg("cannot connect to %s: %m", daemon->socket_path);
         return fd;
 }

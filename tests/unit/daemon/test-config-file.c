@@ -294,13 +294,14 @@ static void test_checks_of_others(void **state) {
             "[Source]\nURL=http://x/!\nMethod=POST\nBody={ \\\n  \"question\": \\\n    \"!\" }\n");
         put("c/sources.d/b.source", "[Source]\nURL=http://x/!\n");
         put("c/sources.d/b.source.d/10.conf", "[Source]\nURL = http://y/?!\n");
-        put("c/sources.d/c.source", "[Source]\nTimeoutSec=1\n");
+        put("c/sources.d/c.source", "[Source]\nMethod=POST\nBody=!\n");
         expect_problems_with(
                         "c", &options,
                         "c/sources.d/a.source:2:14: URL=: no ! please\n"
                         "c/sources.d/a.source:6:6: Body=: no ! please\n"
                         "c/sources.d/b.source.d/10.conf:2:17: URL=: no ! please\n"
-                        "c/sources.d/c.source:1:1: [Source] URL= is missing\n");
+                        "c/sources.d/c.source:1:1: [Source] URL= is missing\n"
+                        "c/sources.d/c.source:3:6: Body=: no ! please\n");
 }
 
 static void test_out_of_memory(void **state) {
