@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Is the answer to a query what DESIGN.md's contract says, given what its sources did? */
+
+#include "world.h"
+
+/* What one query asked for, and what was heard of it. */
+typedef struct Asked {
+        const World *world;
+        char token[TOKEN_SIZE];
+        char *question;
+        QueryPolicy policy;
+        unsigned max_passages;
+        uint64_t start;
+        uint64_t deadline;
+        bool asked[SCENARIO_SOURCES];
+        size_t n_asked;
+        bool reported[SCENARIO_SOURCES]; /* by an event, with this verdict */
+        Verdict verdicts[SCENARIO_SOURCES];
+        size_t n_reported;
+} Asked;
+
+/* Both end the program when something is wrong. */
+void answer_check_event(Asked *asked, const char *json, size_t size, uint64_t now);
+void answer_check(const Asked *asked, const char *json, size_t size, uint64_t now);
