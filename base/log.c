@@ -101,6 +101,7 @@ char *log_escape(char *out, size_t size, const char *text, size_t text_size) {
                 bool escape = length == 0 || is_unsafe(c);
                 if (length == 0)
                         length = 1;
+                assert(i + length <= text_size);
 
                 if (at + length * (escape ? 4 : 1) >= size)
                         break;
@@ -134,9 +135,9 @@ static void entry_add(Entry *entry, const char *name, const char *value) {
 
         if (entry->n_pieces == PIECES_MAX || room < name_size + 16)
                 return;
-        memcpy(piece, name, name_size);
-        piece[name_size] = '=';
-        (void) log_escape(piece + name_size + 1, room - name_size - 1, value, strlen(value));
+        char *at = mempcpy(piece, name, name_size);
+        *at = '=';
+        (void) log_escape(at + 1, room - name_size - 1, value, strlen(value));
 
         size_t size = strlen(piece);
         entry->pieces[entry->n_pieces++] = (struct iovec){ .iov_base = piece, .iov_len = size };

@@ -175,7 +175,7 @@ static int render_results(Buffer *out, const View *view, const json_t *results) 
         CLEANUP(table_deinit) Table table = TABLE_INIT(columns);
         size_t count = json_object_size(results), n = 0;
         size_t shown = MIN(count, list_limit(view));
-        CLEANUP_FREE Entry *entries = calloc(count + 1, sizeof(*entries));
+        CLEANUP_FREE Entry *entries = calloc(MAX(count, (size_t) 1), sizeof(*entries));
         const char *name;
         json_t *result;
 

@@ -111,9 +111,11 @@ static int add_parameter(const char *value, json_t **parameters) {
 }
 
 static int option_apply(Options *options, OptionId id, const char *value) {
-        if (value && !utf8_valid(value, strlen(value)))
-                return refuse(id, value, "is not UTF-8");
         options->given |= UINT64_C(1) << id;
+        if (!value)
+                return 0;
+        if (!utf8_valid(value, strlen(value)))
+                return refuse(id, value, "is not UTF-8");
 
         switch (id) {
         case OPTION_SOCKET:

@@ -43,6 +43,7 @@ static int output_page(const Buffer *text) {
         (void) setenv("LESS", LESS_OPTIONS, /* overwrite= */ 0);
 
         void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+        /* The user's own command line, to be read by a shell. NOLINTNEXTLINE(cert-env33-c) */
         FILE *pager = popen(command, "we");
         if (!pager) {
                 (void) signal(SIGPIPE, before);

@@ -184,7 +184,8 @@ put_member(Buffer *out, const View *view, const char *key, const json_t *value, 
         return 0;
 }
 
-/* An object's plain members first, then the objects in it, each under its name. */
+/* An object's plain members first, then the objects in it, each under its name. It calls itself
+ * NESTING_SHOWN times at most: is_group() sees to that. NOLINTNEXTLINE(misc-no-recursion) */
 static int put_object(Buffer *out, const View *view, const json_t *object, unsigned level) {
         size_t widest = widest_key(view, object, level);
         const char *key;

@@ -309,6 +309,7 @@ static void draw_legend(const Drawing *d, Buffer *out, const bool seen[]) {
                         (void) buffer_append_char(out, '\n');
                         column = 0;
                 }
+                /* Two things, be they equal or not. NOLINTNEXTLINE(bugprone-branch-clone) */
                 text_fill(out, " ", column == 0 ? MARK_COLUMNS : GAP);
                 text_own(out, d->view, fills[i].tone, "%s", fill_of(d->view, i));
                 (void) buffer_printf(out, " %s", name);

@@ -12,6 +12,7 @@
  *     | private page: size | segment: header, lanes, result area |
  *                          ^ Segment * */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -139,6 +140,7 @@ int segment_new(Segment **ret, int *ret_fd, uint64_t result_area_size, uint64_t 
         int r = segment_mmap(&segment, fd, size);
         if (r < 0)
                 return r;
+        assert(segment);
         /* A child that is about to exec() has no business with the lanes of others. */
         if (madvise(segment, size, MADV_DONTFORK) < 0) {
                 r = -errno;
@@ -169,7 +171,7 @@ static bool header_valid(const SegmentHeader *header, uint64_t size) {
 
 int segment_map(Segment **ret, int fd) {
         struct stat st;
-        Segment *segment;
+        Segment *segment = NULL;
 
         if (fstat(fd, &st) < 0)
                 return -errno;
@@ -179,6 +181,7 @@ int segment_map(Segment **ret, int fd) {
         int r = segment_mmap(&segment, fd, (size_t) st.st_size);
         if (r < 0)
                 return r;
+        assert(segment);
         if (!header_valid(&segment->header, (uint64_t) st.st_size)) {
                 segment_unmap(segment);
                 return -EBADMSG;

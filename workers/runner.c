@@ -333,10 +333,11 @@ static int start(Runner *runner, pid_t supervisor) {
 }
 
 int runner_main(pid_t supervisor) {
-        Runner runner;
+        Runner runner = {};
 
         if (start(&runner, supervisor) < 0)
                 return WORKER_EXIT_START;
+        assert(runner.segment);
 
         atomic_store_explicit(&runner.segment->state.ready.value, 1, memory_order_release);
         doorbell_ring(runner.doorbell);

@@ -20,8 +20,8 @@
  *
  * Everything that glibc does lazily by another call has to be done once before (warm_up()).
  *
- * MUSTER_SANDBOX=0 (sanitizers, valgrind: they need calls and address space of their own) leaves
- * out the filter and the memory limits; all the rest stays. */
+ * MUSTER_SANDBOX=0 (sanitizers, valgrind: they need calls, address space and files of their own)
+ * leaves out the filter and the limits of memory and files; all the rest stays. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,14 +131,14 @@ static int set_limits(size_t mapped) {
 #if MUSTER_SANDBOX
                 { RLIMIT_AS, MEMORY_LIMIT + mapped, "AS" },
                 { RLIMIT_DATA, MEMORY_LIMIT, "DATA" },
+                { RLIMIT_FSIZE, 0, "FSIZE" },
+                { RLIMIT_NOFILE, 0, "NOFILE" },
 #endif
                 { RLIMIT_STACK, STACK_LIMIT, "STACK" },
                 { RLIMIT_CORE, 0, "CORE" },
-                { RLIMIT_FSIZE, 0, "FSIZE" },
                 { RLIMIT_NPROC, 0, "NPROC" },
                 { RLIMIT_MEMLOCK, 0, "MEMLOCK" },
                 { RLIMIT_MSGQUEUE, 0, "MSGQUEUE" },
-                { RLIMIT_NOFILE, 0, "NOFILE" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(limits); i++) {
