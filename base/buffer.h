@@ -20,7 +20,8 @@ typedef struct Buffer {
         int error;       /* 0, or the first error: -ENOMEM, -EMSGSIZE */
 } Buffer;
 
-#define BUFFER_INIT(max) { .limit = (max) }
+#define BUFFER_INIT(max) \
+        { .limit = (max) }
 
 void buffer_deinit(Buffer *buffer);
 

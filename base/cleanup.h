@@ -32,21 +32,21 @@ static inline void cleanup_fclose(FILE **file) {
 #define CLEANUP_FCLOSE    CLEANUP(cleanup_fclose)
 
 /* Defines cleanup_NAME() for pointers released by `release`, which must accept NULL. */
-#define DEFINE_CLEANUP(type, release)                         \
+#define DEFINE_CLEANUP(type, release)                          \
         static inline void cleanup_##release(type **pointer) { \
-                release(*pointer);                            \
+                release(*pointer);                             \
         }
 
-#define TAKE_PTR(pointer)                             \
-        __extension__({                               \
+#define TAKE_PTR(pointer)                               \
+        __extension__({                                 \
                 __typeof__(pointer) _taken = (pointer); \
-                (pointer) = NULL;                     \
-                _taken;                               \
+                (pointer) = NULL;                       \
+                _taken;                                 \
         })
 
-#define TAKE_FD(fd)            \
-        __extension__({        \
+#define TAKE_FD(fd)                \
+        __extension__({            \
                 int _taken = (fd); \
-                (fd) = -1;     \
-                _taken;        \
+                (fd) = -1;         \
+                _taken;            \
         })

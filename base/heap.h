@@ -21,7 +21,8 @@ typedef struct Heap {
         HeapLess less;
 } Heap;
 
-#define HEAP_INIT(function) { .less = (function) }
+#define HEAP_INIT(function) \
+        { .less = (function) }
 
 void heap_deinit(Heap *heap);
 

@@ -13,7 +13,8 @@ typedef struct List {
         struct List *prev;
 } List;
 
-#define LIST_INIT(list) { .next = &(list), .prev = &(list) }
+#define LIST_INIT(list) \
+        { .next = &(list), .prev = &(list) }
 
 static inline void list_init(List *list) {
         list->next = list->prev = list;
@@ -63,6 +64,6 @@ static inline void list_move(List *to, List *from) {
 /* `node` is a List *; the list must not change meanwhile. */
 #define LIST_FOREACH(node, list) for (List *node = (list)->next; node != (list); node = node->next)
 /* The same; the current node may be removed. */
-#define LIST_FOREACH_SAFE(node, list)                                                     \
-        for (List *node = (list)->next, *_next_##node = node->next; node != (list);       \
+#define LIST_FOREACH_SAFE(node, list)                                               \
+        for (List *node = (list)->next, *_next_##node = node->next; node != (list); \
              node = _next_##node, _next_##node = node->next)

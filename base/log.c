@@ -101,7 +101,6 @@ char *log_escape(char *out, size_t size, const char *text, size_t text_size) {
                 bool escape = length == 0 || is_unsafe(c);
                 if (length == 0)
                         length = 1;
-                assert(i + length <= text_size);
 
                 if (at + length * (escape ? 4 : 1) >= size)
                         break;
@@ -166,10 +165,11 @@ static void entry_to_stderr(const Entry *entry, bool with_fields) {
 
 /* `text` is what came out of the caller's format. */
 static void log_write(int level, const char *message_id, const LogField fields[], const char *text) {
+        static const char *const priorities[] = { "0", "1", "2", "3", "4", "5", "6", "7" };
         Entry entry;
         entry.used = entry.n_pieces = 0;
 
-        entry_add(&entry, "PRIORITY", (const char[]){ (char) ('0' + level), '\0' });
+        entry_add(&entry, "PRIORITY", priorities[level]);
         entry_add(&entry, "SYSLOG_IDENTIFIER", log_identifier());
         if (message_id)
                 entry_add(&entry, "MESSAGE_ID", message_id);

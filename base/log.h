@@ -32,7 +32,7 @@ typedef struct LogField {
 /* `message_id` is 32 hexadecimal digits or NULL. `text` is one line; control characters in it and in
  * the fields are escaped. */
 void log_fields(int level, const char *message_id, const LogField fields[], const char *format, ...)
-        PRINTF_LIKE(4, 5);
+                PRINTF_LIKE(4, 5);
 
 #define log_message(level, ...) log_fields((level), NULL, NULL, __VA_ARGS__)
 #define log_error(...)          log_message(LOG_ERR, __VA_ARGS__)

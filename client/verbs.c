@@ -5,6 +5,7 @@
  * status; a verb holds only what is its own. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -289,7 +290,8 @@ static int verb_source(Context *context) {
 /* The whole of FILE, or of standard input. */
 static int read_file(const char *path, Buffer *ret) {
         bool standard = !path || strcmp(path, "-") == 0;
-        CLEANUP_FCLOSE FILE *file = standard ? fdopen(dup(STDIN_FILENO), "re") : fopen(path, "re");
+        CLEANUP_FCLOSE FILE *file = standard ? fdopen(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3), "re") :
+                                               fopen(path, "re");
 
         if (!file)
                 return -errno;

@@ -121,7 +121,8 @@ void status_text(const Supervisor *supervisor, char out[static STATUS_TEXT_MAX])
                 break;
         case SUPERVISOR_RUNNING:
                 (void) snprintf(out, STATUS_TEXT_MAX,
-                                "%zu sources, %u of %u workers ready, %zu queries open, %llu answered, %llu failed (%s)",
+                                "%zu sources, %u of %u workers ready, %zu queries open, %llu answered, "
+                                "%llu failed (%s)",
                                 supervisor->sources->count, pool_ready(supervisor->pool),
                                 pool_size(supervisor->pool), open,
                                 (unsigned long long) (counters.total - open - counters.failed - counters.withdrawn),

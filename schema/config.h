@@ -91,8 +91,7 @@ extern const size_t n_config_keys;
 extern const ConfigKey source_keys[];
 extern const size_t n_source_keys;
 
-const ConfigKey *config_key_find(const ConfigKey *keys, size_t n, const char *section,
-        const char *name);
+const ConfigKey *config_key_find(const ConfigKey *keys, size_t n, const char *section, const char *name);
 
 /* Sets one field from text. 0, or a negative errno with `ret_message` set to a message for people that the
  * caller frees (may be NULL when memory is short). */

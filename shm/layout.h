@@ -21,7 +21,7 @@
 #define CACHE_LINE      64u
 /* A power of two. What keeps a lane shallow is time (daemon/pool/collect.c): it never holds more than a fraction of a
  * millisecond of expected work. So many entries let one wake-up serve a burst of short documents. */
-#define LANE_DEPTH      16u
+#define LANE_DEPTH 16u
 
 #define MAX_PASSAGES 32u
 #define CHARSET_MAX  32u

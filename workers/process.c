@@ -32,7 +32,7 @@
 #define LINK_MAX  2000u
 #define LABELS_MAX \
         ((size_t) (MAX_PASSAGES + 1) * (TITLE_MAX + LINK_MAX)) /* of all passages and the document */
-#define SCRATCH_MAX (64u << 10)                       /* a title longer than that is none */
+#define SCRATCH_MAX (64u << 10) /* a title longer than that is none */
 #define ITEMS_MAX   (64u << 10) /* further elements of a list belong to the last item */
 #define ERROR_MAX   512u
 #define SPIN_SLICE  20000u /* turns between looks at the clock */

@@ -38,8 +38,8 @@ extern const ControlLimits control_default_limits;
 int control_new(ControlServer **ret, Io *io, int listen_fd, const ControlBackend *backend,
                 const ControlLimits *limits);
 
-/* Stops accepting; new calls on open connections are answered io.muster.Stopping; `drained` is called from the loop once no
- * reply is owed any more. */
+/* Stops accepting; new calls on open connections are answered io.muster.Stopping; `drained` is called from
+ * the loop once no reply is owed any more. */
 void control_drain(ControlServer *server, void (*drained)(void *userdata), void *userdata);
 
 /* Closes everything; `closed` is called from the loop once nothing is in flight; then control_free(). */

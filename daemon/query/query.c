@@ -381,13 +381,16 @@ query_new(QueryEngine *engine, const QueryRequest *request, const QueryCallbacks
 
         uint64_t length = request->deadline_ns ? request->deadline_ns :
                                                  engine->options.default_deadline_ns;
+        /* One after the other: as arguments, their order would be the compiler's. */
+        uint64_t high = io_random(engine->io);
+        uint64_t low = io_random(engine->io);
         *query = (Query){
                 .engine = engine,
                 .callbacks = *callbacks,
                 .want_events = request->want_events,
                 .cancel_verdict = VERDICT_CANCELLED,
                 .max_passages = request->max_passages,
-                .id = ulid_make(io_unix_ms(engine->io), io_random(engine->io), io_random(engine->io)),
+                .id = ulid_make(io_unix_ms(engine->io), high, low),
                 .start = io_now(engine->io),
                 .timer.fire = on_deadline,
                 .n_sources = plan->count,

@@ -91,7 +91,7 @@ static int teardown(void **state) {
         return 0;
 }
 
-static json_t *ask(const char *format, ...) {
+__attribute__((format(printf, 1, 2))) static json_t *ask(const char *format, ...) {
         char *text = NULL;
         va_list arguments;
 

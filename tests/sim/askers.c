@@ -20,13 +20,17 @@
 
 #define SLOW_BYTES 12u
 
-static const char *const calls_around[] = {
-        "{\"method\":\"org.varlink.service.GetInfo\"}",
-        "{\"method\":\"io.muster.ListSources\",\"parameters\":{}}",
-        "{\"method\":\"io.muster.DescribeSource\",\"parameters\":{\"source\":\"nobody\"}}",
-        "{\"method\":\"io.muster.GetStatus\"}",
-        "{\"method\":\"io.muster.Nothing\"}",
-        "{\"method\":\"io.muster.Query\",\"parameters\":{\"question\":7}}",
+static const struct {
+        unsigned replies;
+        const char *text;
+} calls_around[] = {
+        { 1, "{\"method\":\"org.varlink.service.GetInfo\"}" },
+        { 0, "{\"method\":\"org.varlink.service.GetInfo\",\"oneway\":true}" },
+        { 1, "{\"method\":\"io.muster.ListSources\",\"parameters\":{}}" },
+        { 1, "{\"method\":\"io.muster.DescribeSource\",\"parameters\":{\"source\":\"nobody\"}}" },
+        { 1, "{\"method\":\"io.muster.GetStatus\"}" },
+        { 1, "{\"method\":\"io.muster.Nothing\"}" },
+        { 1, "{\"method\":\"io.muster.Query\",\"parameters\":{\"question\":7}}" },
 };
 
 typedef struct AskerState {
@@ -124,10 +128,10 @@ static void write_around(AskerState *asker, Buffer *out) {
         Chance *chance = &asker->world->chance;
 
         for (uint64_t n = chance_below(chance, 4); n > 0; n--) {
-                const char *call = calls_around[chance_below(chance, ELEMENTSOF(calls_around))];
+                size_t i = chance_below(chance, ELEMENTSOF(calls_around));
 
-                (void) buffer_append(out, call, strlen(call) + 1);
-                asker->expected++;
+                (void) buffer_append(out, calls_around[i].text, strlen(calls_around[i].text) + 1);
+                asker->expected += calls_around[i].replies;
         }
         if (chance_percent(chance, 50)) {
                 write_call(asker->script, "io.muster.Explain", out);

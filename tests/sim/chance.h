@@ -31,8 +31,9 @@ static inline uint64_t chance_between(Chance *chance, uint64_t low, uint64_t hig
 /* Small and large numbers are equally likely: the number of digits is what is drawn. */
 static inline uint64_t chance_scale(Chance *chance, uint64_t high) {
         uint64_t bits = 64 - (uint64_t) __builtin_clzll(high | 1);
+        uint64_t less = chance_below(chance, bits);
 
-        return chance_below(chance, high + 1) >> chance_below(chance, bits);
+        return chance_below(chance, high + 1) >> less;
 }
 
 static inline bool chance_percent(Chance *chance, unsigned percent) {

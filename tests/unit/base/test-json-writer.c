@@ -85,8 +85,8 @@ static void test_invalid_utf8_is_replaced(void **state) {
 
         json_begin_array(&w, NULL);
         json_put_string(&w, NULL,
-                    "a\xff"
-                    "b");
+                        "a\xff"
+                        "b");
         json_put_string(&w, NULL, "\xc3");
         json_put_string(&w, NULL, "\xed\xa0\x80");
         json_put_string(&w, NULL, "caf\xe9 ok");

@@ -415,10 +415,13 @@ static void test_marks(void **state) {
 
 static void test_limits(void **state) {
         static const char *const zero[] = {
-                "Max core file size        0 ", "Max processes             0 ",
-                "Max locked memory         0 ", "Max msgqueue size         0 ",
+                "Max core file size        0 ",
+                "Max processes             0 ",
+                "Max locked memory         0 ",
+                "Max msgqueue size         0 ",
 #if MUSTER_SANDBOX
-                "Max file size             0 ", "Max open files            0 ",
+                "Max file size             0 ",
+                "Max open files            0 ",
 #endif
         };
         pid_t pid = start_waiting();
