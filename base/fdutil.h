@@ -7,7 +7,8 @@
 /* Sets O_NONBLOCK and FD_CLOEXEC on a descriptor made by somebody else. Negative errno. */
 int fd_prepare(int fd);
 
-/* Raises the soft RLIMIT_NOFILE to the hard limit and returns the limit in force, or a negative errno. */
+/* Raises the soft RLIMIT_NOFILE to the hard limit and returns the limit in force, or a negative
+ * errno. */
 int64_t fd_raise_limit(void);
 
 /* Writes all of it to a blocking descriptor. Negative errno. */

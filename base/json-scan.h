@@ -2,8 +2,8 @@
 #pragma once
 
 /* A strict check that text is one JSON value (RFC 8259) in valid UTF-8, nested at most `max_depth`
- * deep: no memory, no recursion. It stands before every parser that recurses, and before any text of
- * a worker is copied into an answer. Duplicate keys are not looked for. */
+ * deep: no memory, no recursion. It stands before every parser that recurses, and before any text
+ * of a worker is copied into an answer. Duplicate keys are not looked for. */
 
 #include <stddef.h>
 

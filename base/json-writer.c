@@ -58,8 +58,8 @@ static void append_control(Buffer *buffer, unsigned char c) {
                                 6);
 }
 
-/* The number of bytes at `text` that stand for themselves in a string: up to a quote, a backslash, a
- * control character or invalid UTF-8. */
+/* The number of bytes at `text` that stand for themselves in a string: up to a quote, a backslash,
+ * a control character or invalid UTF-8. */
 static size_t plain_span(const char *text, size_t size) {
         size_t at = 0;
 

@@ -32,8 +32,8 @@ void json_put_i64(JsonWriter *w, const char *key, int64_t value);
 void json_put_bool(JsonWriter *w, const char *key, bool value);
 void json_put_null(JsonWriter *w, const char *key);
 
-/* Fixed point with `decimals` (0 to 6) places, trailing zeros dropped; a value that is not finite is
- * written as null. */
+/* Fixed point with `decimals` (0 to 6) places, trailing zeros dropped; a value that is not finite
+ * is written as null. */
 void json_put_double(JsonWriter *w, const char *key, double value, unsigned decimals);
 
 /* Nanoseconds as milliseconds with three places. */

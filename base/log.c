@@ -16,13 +16,14 @@
 #include "log.h"
 #include "utf8.h"
 
-/* An entry is put together in one area on the stack, already escaped: pieces "NAME=value", each ended by
- * NUL. The journal gets them as they are, a terminal the message alone (the fields too when debugging).
- * Nothing is allocated, so that "out of memory" can be logged; what does not fit is cut or left out.
+/* An entry is put together in one area on the stack, already escaped: pieces "NAME=value", each
+ * ended by NUL. The journal gets them as they are, a terminal the message alone (the fields too
+ * when debugging). Nothing is allocated, so that "out of memory" can be logged; what does not fit
+ * is cut or left out.
  *
- * Entries less urgent than a warning share a token bucket: a source that fails a thousand times a second
- * must not fill the journal, where it would push the useful entries out. Warnings and errors always pass.
- * Entries that were kept back are counted and reported with the next one that passes.
+ * Entries less urgent than a warning share a token bucket: a source that fails a thousand times a
+ * second must not fill the journal, where it would push the useful entries out. Warnings and errors
+ * always pass. Entries that were kept back are counted and reported with the next one that passes.
  *
  * The state is that of the program: one thread logs. */
 
@@ -53,7 +54,8 @@ typedef struct Entry {
         size_t message; /* which of them; the caller's fields follow it */
 } Entry;
 
-/* systemd.exec(5): device and inode of the stream, so that a redirected stderr is not taken for it. */
+/* systemd.exec(5): device and inode of the stream, so that a redirected stderr is not taken for
+ * it. */
 static bool stderr_is_journal(void) {
         const char *text = getenv("JOURNAL_STREAM");
         char expected[48];
@@ -82,8 +84,8 @@ static const char *log_identifier(void) {
         return state.identifier ? state.identifier : program_invocation_short_name;
 }
 
-/* C0 and C1 controls; what turns the direction of text or ends a line: shown, these would let text from
- * outside look like something else. */
+/* C0 and C1 controls; what turns the direction of text or ends a line: shown, these would let text
+ * from outside look like something else. */
 static bool is_unsafe(uint32_t c) {
         return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x61c || c == 0x200e || c == 0x200f ||
                         (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
@@ -143,8 +145,8 @@ static void entry_add(Entry *entry, const char *name, const char *value) {
         entry->used += size + 1;
 }
 
-/* The message and, if wanted, the fields behind it. One system call a line, so that lines of several
- * processes do not mix. There is nobody to tell a failure. */
+/* The message and, if wanted, the fields behind it. One system call a line, so that lines of
+ * several processes do not mix. There is nobody to tell a failure. */
 static void entry_to_stderr(const Entry *entry, bool with_fields) {
         struct iovec line[2 * PIECES_MAX + 2], message = entry->pieces[entry->message];
         int n = 0;

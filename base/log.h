@@ -29,8 +29,8 @@ typedef struct LogField {
         const char *value;
 } LogField;
 
-/* `message_id` is 32 hexadecimal digits or NULL. `text` is one line; control characters in it and in
- * the fields are escaped. */
+/* `message_id` is 32 hexadecimal digits or NULL. `text` is one line; control characters in it and
+ * in the fields are escaped. */
 void log_fields(int level, const char *message_id, const LogField fields[], const char *format, ...)
                 PRINTF_LIKE(4, 5);
 

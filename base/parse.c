@@ -107,7 +107,8 @@ int parse_hex(const char *text, size_t size, uint64_t *ret) {
         return 0;
 }
 
-/* The units of systemd.time(7), greatest first; the first name of a size is the one that is written. */
+/* The units of systemd.time(7), greatest first; the first name of a size is the one that is
+ * written. */
 static const struct {
         const char *name;
         uint64_t ns;
@@ -239,7 +240,8 @@ char *format_duration(char buffer[static DURATION_TEXT_MAX], uint64_t ns) {
                         continue;
                 if (at > 0)
                         buffer[at++] = ' ';
-                /* Below a minute units are decimal, and one with a point reads better than three. */
+                /* Below a minute units are decimal, and one with a point reads better than
+                 * three. */
                 if (ns < 60 * NSEC_PER_SEC && rest > 0) {
                         (void) format_fraction(buffer + at, DURATION_TEXT_MAX - at, value, rest, i);
                         return buffer;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Text to numbers, whole strings only: nothing may stand before or after. All return 0, -EINVAL (not
- * of the form) or -ERANGE (does not fit); the result is untouched on failure. */
+/* Text to numbers, whole strings only: nothing may stand before or after. All return 0, -EINVAL
+ * (not of the form) or -ERANGE (does not fit); the result is untouched on failure. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,7 +11,8 @@
 /* Decimal digits only: no sign, no blank. */
 int parse_u64(const char *text, uint64_t *ret);
 
-/* systemd.time(7) spans: "5" (seconds), "1.5s", "500ms", "1min 30s", "2h", "infinity". Result in ns. */
+/* systemd.time(7) spans: "5" (seconds), "1.5s", "500ms", "1min 30s", "2h", "infinity". Result in
+ * ns. */
 int parse_duration(const char *text, uint64_t *ret_ns);
 
 /* Bytes with an optional K, M or G (powers of 1,024). */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* ULIDs (github.com/ulid/spec): 48 bits of milliseconds since 1970, 80 random bits, as 26 characters of
- * Crockford's base 32. They sort by time. */
+/* ULIDs (github.com/ulid/spec): 48 bits of milliseconds since 1970, 80 random bits, as 26
+ * characters of Crockford's base 32. They sort by time. */
 
 #include <stdint.h>
 

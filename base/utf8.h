@@ -9,7 +9,8 @@
 
 bool utf8_valid(const char *text, size_t size);
 
-/* Decodes one character at `text` (size > 0). Returns its length in bytes, or 0 when it is invalid. */
+/* Decodes one character at `text` (size > 0). Returns its length in bytes, or 0 when it is
+ * invalid. */
 size_t utf8_decode(const char *text, size_t size, uint32_t *ret);
 
 /* Writes one character (at most 4 bytes); returns its length. `c` must be a valid scalar value. */

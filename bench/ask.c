@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A load of questions on a Unix socket: so many clients, each asking again as soon as it has its answer.
+/* A load of questions on a Unix socket: so many clients, each asking again as soon as it has its
+ * answer.
  *
  *     bench-ask SOCKET CLIENTS SECONDS DOCUMENTS CALL PID...
  *
- * CALL is the text that a client sends (a NUL is added), an answer is what comes up to the next NUL. Prints, as
- * one line, the queries per second, the median and the 99th percentile of the time to answer, and the CPU time per
- * query of the given processes and their children (the server's, not this program's nor the sources'). One answer in
- * SAMPLE is looked into: it must say success and hold so many documents with the verdict "ok". */
+ * CALL is the text that a client sends (a NUL is added), an answer is what comes up to the next
+ * NUL. Prints, as one line, the queries per second, the median and the 99th percentile of the time
+ * to answer, and the CPU time per query of the given processes and their children (the server's,
+ * not this program's nor the sources'). One answer in SAMPLE is looked into: it must say success
+ * and hold so many documents with the verdict "ok". */
 
 #include <dirent.h>
 #include <errno.h>
@@ -45,8 +47,8 @@ static double now(void) {
         return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
 }
 
-/* User and system time of a process and of the children that it has waited for, in seconds, from its statistics
- * (man 5 proc, fields 14 to 17). */
+/* User and system time of a process and of the children that it has waited for, in seconds, from
+ * its statistics (man 5 proc, fields 14 to 17). */
 static double cpu_of(const char *pid, long *ret_parent) {
         char path[64], text[1024];
         unsigned long user = 0, system = 0;

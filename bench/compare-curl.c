@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a C programmer would build instead of muster: the same service (a question on a Unix socket, every source
- * fetched at once, every document handed to a pool the moment it arrives, one JSON back) on libcurl's multi interface
- * and a pool of pthreads. Written for speed: curl-loop.c spares system calls; easy handles, their connections and
- * the memory of bodies are kept and used again; what arrives in one turn of the loop goes to the pool under one
- * lock and wakes only threads that sleep; a thread takes its share of what waits at once and hands it back at
- * once; answers are composed by hand.
+/* What a C programmer would build instead of muster: the same service (a question on a Unix socket,
+ * every source fetched at once, every document handed to a pool the moment it arrives, one JSON
+ * back) on libcurl's multi interface and a pool of pthreads. Written for speed: curl-loop.c spares
+ * system calls; easy handles, their connections and the memory of bodies are kept and used again;
+ * what arrives in one turn of the loop goes to the pool under one lock and wakes only threads that
+ * sleep; a thread takes its share of what waits at once and hands it back at once; answers are
+ * composed by hand.
  *
  *     compare-curl SOCKET THREADS URL...
  *
- * A pool thread does what muster's engine `none` does: it checks that the document is JSON and hands it through. It
- * does less elsewhere: no timeline, no verdicts but two, no processes of their own for what reads documents. */
+ * A pool thread does what muster's engine `none` does: it checks that the document is JSON and
+ * hands it through. It does less elsewhere: no timeline, no verdicts but two, no processes of their
+ * own for what reads documents. */
 
 #include <errno.h>
 #include <jansson.h>

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The usual translation of multi_socket to epoll makes two to four epoll_ctl() and a timerfd_settime()
- * for every transfer, as libcurl says anew for each what it waits for. Neither is needed:
+/* The usual translation of multi_socket to epoll makes two to four epoll_ctl() and a
+ * timerfd_settime() for every transfer, as libcurl says anew for each what it waits for. Neither is
+ * needed:
  *
- * - A socket stays registered for input between transfers. What libcurl asks for is compared with what the kernel
- *   knows, and only a difference costs a system call. Input on a socket that no transfer uses (the server closes
- *   a kept connection) ends its registration; libcurl notices by itself when it wants to use it again.
- * - libcurl's timer is a number here, and becomes the timeout of the next epoll_wait(). What is started asks for
- *   "at once": it begins in the same turn, or, when it was started by the end of another transfer, in the next one,
+ * - A socket stays registered for input between transfers. What libcurl asks for is compared with
+ * what the kernel
+ *   knows, and only a difference costs a system call. Input on a socket that no transfer uses (the
+ *   server closes
+ *   a kept connection) ends its registration; libcurl notices by itself when it wants to use it
+ *   again.
+ * - libcurl's timer is a number here, and becomes the timeout of the next epoll_wait(). What is
+ * started asks for
+ *   "at once": it begins in the same turn, or, when it was started by the end of another transfer,
+ *   in the next one,
  *   which does not wait.
  *
  * The kernel forgets a socket when it is closed, so closing goes through a function of ours. */

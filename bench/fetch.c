@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What one HTTP fetch over a kept connection costs the client: this program's CPU time, by the same program
- * once with the daemon's own client (daemon/net/ on io_uring) and once with libcurl's multi_socket on epoll.
+/* What one HTTP fetch over a kept connection costs the client: this program's CPU time, by the same
+ * program once with the daemon's own client (daemon/net/ on io_uring) and once with libcurl's
+ * multi_socket on epoll.
  *
  *     bench-fetch muster|libcurl URL CONNECTIONS SECONDS
  *
- * So many fetches are under way at any time, each begun when the one before it has ended; every one has a deadline
- * of 5 s, and its body is copied out and looked at. URL names an address, not a host, and a document of
- * BODY_SIZE. Prints fetches per second and CPU time per fetch. */
+ * So many fetches are under way at any time, each begun when the one before it has ended; every one
+ * has a deadline of 5 s, and its body is copied out and looked at. URL names an address, not a
+ * host, and a document of BODY_SIZE. Prints fetches per second and CPU time per fetch. */
 
 #include <errno.h>
 #include <stdbool.h>

@@ -2,12 +2,14 @@
 
 /* How many empty tasks a second go through the lanes: usage: lane-handoff TASKS.
  *
- * One supervisor, two forked workers, 16 tasks in flight. A task is what it is in the service with the
- * engine taken out: a record in the submission lane, a document of 64 bytes in the arena, a result of 64 bytes
- * in the result area, a completion. The supervisor copies each result, checks slot, generation and checksum,
- * and only then gives the place back. Both sides spin for 5 us before they sleep.
+ * One supervisor, two forked workers, 16 tasks in flight. A task is what it is in the service with
+ * the engine taken out: a record in the submission lane, a document of 64 bytes in the arena, a
+ * result of 64 bytes in the result area, a completion. The supervisor copies each result, checks
+ * slot, generation and checksum, and only then gives the place back. Both sides spin for 5 us
+ * before they sleep.
  *
- * Prints: tasks per second, CPU time per task of all three processes in us, wakes per 1,000 tasks. */
+ * Prints: tasks per second, CPU time per task of all three processes in us, wakes per 1,000
+ * tasks. */
 
 #include <assert.h>
 #include <errno.h>

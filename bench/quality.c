@@ -4,10 +4,9 @@
  * (XQuAD-en is the one that the targets speak of) and prints three tasks:
  *
  *   passage   every question against all passages; right is the one it was asked about
- *   sentence  every question against the sentences of its own passage; right is the one that
- *             holds the answer.
- *             Passages of one sentence are left out. Sentences are cut by the rule that the published
- *             figures use, not by the engine's own
+ *   sentence  every question against the sentences of its own passage; right is the one that holds
+ *             the answer. Passages of one sentence are left out. Sentences are cut by the rule that
+ *             the published figures use, not by the engine's own
  *   document  as "passage", but each passage is digested alone, as a worker would, and documents
  *             are ordered by the score of their best passage: are scores comparable among
  *             documents? (Every 10th question.)

@@ -7,12 +7,17 @@
  *     bench-scale crowd SOCKET PID CLIENTS QUERIES SECONDS
  *     bench-scale shortage SOCKET PID CLIENTS
  *
- * burst     One query of all slow sources. Prints how many answered and in what time.
- * memory    QUERIES of them at once. Prints how much private memory of the daemon (PID) one fetch in flight takes, and
- *           how much kernel memory on this machine, both as growth from the idle daemon while all fetches wait.
- * crowd     The same small query again and again for so many seconds, first alone, then while another process
- *           holds CLIENTS idle connections and has QUERIES slow ones under way. Prints what it takes in both cases.
- * shortage  For a daemon with few descriptors: one query of all slow sources and CLIENTS connections. Prints what became of
+ * burst     One query of all slow sources. Prints how many answered and in what time. memory
+ * QUERIES of them at once. Prints how much private memory of the daemon (PID) one fetch in flight
+ * takes, and
+ *           how much kernel memory on this machine, both as growth from the idle daemon while all
+ *           fetches wait.
+ * crowd     The same small query again and again for so many seconds, first alone, then while
+ * another process
+ *           holds CLIENTS idle connections and has QUERIES slow ones under way. Prints what it
+ *           takes in both cases.
+ * shortage  For a daemon with few descriptors: one query of all slow sources and CLIENTS
+ * connections. Prints what became of
  *           them, and whether the small query is answered when the others have gone.
  *
  * The slow sources are all but one, called "small"; the daemon's configuration says how slow. */
@@ -41,7 +46,8 @@
 #define STATUS      "{\"method\":\"io.muster.GetStatus\"}"
 #define SAMPLES_MAX (1u << 20)
 #define STATUS_MS   100
-/* By then all fetches of a query are under way and none is answered: the sources take at least 1 s. */
+/* By then all fetches of a query are under way and none is answered: the sources take at least 1
+ * s. */
 #define UNDER_WAY_MS 600
 #define TIMEOUT_MS   60000
 

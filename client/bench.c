@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Times are taken here, from call to reply, as a caller feels them; what happened within comes from the
- * timelines. Each repetition asks every source alone and then all at once, so that a slow moment
- * of the machine or of a source falls on both sides. */
+/* Times are taken here, from call to reply, as a caller feels them; what happened within comes from
+ * the timelines. Each repetition asks every source alone and then all at once, so that a slow
+ * moment of the machine or of a source falls on both sides. */
 
 #include <errno.h>
 #include <math.h>

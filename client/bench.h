@@ -34,8 +34,9 @@ typedef struct Bench {
 
 void bench_deinit(Bench *bench);
 
-/* Sends 1 + n queries, `repeat` times. `parameters` is that of Query without `sources`; `names` is an
- * array. Negative errno as caller_call(); 1 when the daemon refused, with the error in *ret_refusal. */
+/* Sends 1 + n queries, `repeat` times. `parameters` is that of Query without `sources`; `names` is
+ * an array. Negative errno as caller_call(); 1 when the daemon refused, with the error in
+ * *ret_refusal. */
 int bench_run(Caller *caller, const json_t *parameters, const json_t *names, unsigned repeat,
               Bench *ret, Reply *ret_refusal);
 

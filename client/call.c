@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A message is one JSON object and a NUL. It is checked by json_scan() before anything recurses into
- * it, and kept twice: as text, for those who want what the daemon sent, and as a tree for those who
- * want to look at it. The tree does without the documents that the sources delivered (`data`): they
- * may be large, may hold figures and keys that no tree can carry, and nobody looks at them there. */
+/* A message is one JSON object and a NUL. It is checked by json_scan() before anything recurses
+ * into it, and kept twice: as text, for those who want what the daemon sent, and as a tree for
+ * those who want to look at it. The tree does without the documents that the sources delivered
+ * (`data`): they may be large, may hold figures and keys that no tree can carry, and nobody looks
+ * at them there. */
 
 #include <errno.h>
 #include <poll.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Reading replies without trusting their shape: what is missing or of another type reads as nothing. */
+/* Reading replies without trusting their shape: what is missing or of another type reads as
+ * nothing. */
 
 #include <jansson.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Since the text is known to be valid, a scanner needs little: a string ends at the first quote that
- * no backslash escapes, a string followed by a colon is a key, and brackets match. */
+/* Since the text is known to be valid, a scanner needs little: a string ends at the first quote
+ * that no backslash escapes, a string followed by a colon is a key, and brackets match. */
 
 #include <assert.h>
 #include <errno.h>

@@ -17,6 +17,6 @@ int json_text_member(const char *text, size_t size, const char *key, const char 
  * at 1). */
 void json_text_blank(Buffer *out, const char *text, size_t size, unsigned depth, const char *key);
 
-/* Copies on one line, or indented. Characters that a terminal might obey are written as \uXXXX. Ends
- * without a newline. */
+/* Copies on one line, or indented. Characters that a terminal might obey are written as \uXXXX.
+ * Ends without a newline. */
 void json_text_format(Buffer *out, const char *text, size_t size, bool pretty);

@@ -10,7 +10,8 @@
 #include "fdutil.h"
 #include "output.h"
 
-/* -F: leave at once when it fits, -R: colours, -S: do not wrap tables, -X: leave the screen as it is. */
+/* -F: leave at once when it fits, -R: colours, -S: do not wrap tables, -X: leave the screen as it
+ * is. */
 #define LESS_OPTIONS "FRSX"
 
 static size_t count_lines(const Buffer *text) {

@@ -210,8 +210,8 @@ static size_t screen_lines(const Screen *screen, const View *view) {
         return view->rows > 0 ? MIN(lines, (size_t) view->rows - 1) : lines;
 }
 
-/* Goes over the last frame line by line, with the next or, when `progress` is NULL, with nothing. The
- * screen is never cleared as a whole: some terminals take that for a new page. */
+/* Goes over the last frame line by line, with the next or, when `progress` is NULL, with nothing.
+ * The screen is never cleared as a whole: some terminals take that for a new page. */
 static void
 screen_compose(Screen *screen, Buffer *out, const View *view, const Progress *progress,
                double now_ms) {

@@ -30,8 +30,8 @@ int progress_event(Progress *progress, const json_t *event, double now_ms);
 size_t progress_draw(const Progress *progress, Buffer *out, const View *view, double now_ms);
 
 /* Calls Query with `more` and shows the way on the terminal `fd` until the answer (or an error) is
- * there. As caller_receive(); -EINTR: SIGINT, SIGTERM or SIGHUP came, and the process should end as if by
- * the signal in *ret_signal. */
+ * there. As caller_receive(); -EINTR: SIGINT, SIGTERM or SIGHUP came, and the process should end as
+ * if by the signal in *ret_signal. */
 int progress_query(
                 Caller *caller, const json_t *parameters, Progress *progress, int fd, Reply *ret,
                 int *ret_signal);

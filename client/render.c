@@ -274,7 +274,8 @@ int render_status(Buffer *out, const View *view, const json_t *status) {
         return r < 0 ? r : render_workers(out, view, json_object_get(status, "workers"));
 }
 
-/* Varlink errors in words. `field` names the member of the error's parameters that %s stands for. */
+/* Varlink errors in words. `field` names the member of the error's parameters that %s stands
+ * for. */
 static const struct {
         const char *name, *field, *sentence;
 } errors[] = {

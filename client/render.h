@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Replies for people. All are pure: a JSON tree and a View go in, text comes out. What a reply lacks is
- * left out; what it has beyond this program's knowledge is shown as it is, where that is possible.
- * They return 0 or -ENOMEM. */
+/* Replies for people. All are pure: a JSON tree and a View go in, text comes out. What a reply
+ * lacks is left out; what it has beyond this program's knowledge is shown as it is, where that is
+ * possible. They return 0 or -ENOMEM. */
 
 #include <jansson.h>
 
@@ -15,7 +15,8 @@ int render_sources(Buffer *out, const View *view, const json_t *list);
 int render_source(Buffer *out, const View *view, const json_t *source);
 int render_status(Buffer *out, const View *view, const json_t *status);
 
-/* A sentence that says what the Varlink error means and what to do; the caller frees. NULL: no memory. */
+/* A sentence that says what the Varlink error means and what to do; the caller frees. NULL: no
+ * memory. */
 char *render_error(const char *name, const json_t *parameters);
 
 /* How a verdict is to be taken. */

@@ -8,7 +8,8 @@
 
 #include "vocabulary.h"
 
-/* Beside the stages: time between two spans of a source, and a stage that this program does not know. */
+/* Beside the stages: time between two spans of a source, and a stage that this program does not
+ * know. */
 #define STAGE_PAUSE   STAGE_COUNT
 #define STAGE_UNKNOWN (STAGE_COUNT + 1)
 #define STAGE_KINDS   (STAGE_COUNT + 2)

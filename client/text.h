@@ -2,7 +2,8 @@
 #pragma once
 
 /* Text for a terminal or a pipe. Whatever comes from outside (questions, sources, the daemon) is
- * written through text_put() or text_wrap(), which leave nothing in it that a terminal would obey. */
+ * written through text_put() or text_wrap(), which leave nothing in it that a terminal would
+ * obey. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One row per attempt of a source, a row being: mark, name, bar, length. A cell of the bar shows the
- * stage that covers most of it, so a stage much shorter than a cell appears only where nothing
+/* One row per attempt of a source, a row being: mark, name, bar, length. A cell of the bar shows
+ * the stage that covers most of it, so a stage much shorter than a cell appears only where nothing
  * longer is. Every stage has its own character, so that the drawing does without colour. */
 
 #include <errno.h>

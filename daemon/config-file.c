@@ -13,14 +13,14 @@
 #include "ini.h"
 #include "macro.h"
 
-/* An object (Config, or one SourceConfig) is made of several files: the main one, then its drop-ins in the order of
- * their names. Each assignment sets its field at once, so that the last one counts, and leaves behind where its
- * value stands. When all files of an object are read, the checks that need more than one value follow; they report
- * at the place of the value that counts.
+/* An object (Config, or one SourceConfig) is made of several files: the main one, then its drop-ins
+ * in the order of their names. Each assignment sets its field at once, so that the last one counts,
+ * and leaves behind where its value stands. When all files of an object are read, the checks that
+ * need more than one value follow; they report at the place of the value that counts.
  *
- * Nothing ends the reading but a lack of memory: every problem goes to the report, and what is wrong is left out, so
- * that one run shows all problems of all files. A key whose value was refused is not checked further: one mistake
- * is one line. */
+ * Nothing ends the reading but a lack of memory: every problem goes to the report, and what is
+ * wrong is left out, so that one run shows all problems of all files. A key whose value was refused
+ * is not checked further: one mistake is one line. */
 
 /* Where the value of a key stands; path NULL: no file has set it. */
 typedef struct Origin {
@@ -104,7 +104,8 @@ static size_t edit_distance(const char *a, const char *b) {
         return row[length];
 }
 
-/* The word is a slip of the pen for `meant`: one letter wrong in a short word, two in a longer one. */
+/* The word is a slip of the pen for `meant`: one letter wrong in a short word, two in a longer
+ * one. */
 static bool is_slip(const char *word, const char *meant) {
         return edit_distance(word, meant) <= (strlen(meant) < 6 ? 1 : 2);
 }
@@ -168,7 +169,8 @@ static bool is_token(const char *text, size_t size) {
         return true;
 }
 
-/* Control characters need no look: the reader of the file lets none pass but the tab, which is allowed. */
+/* Control characters need no look: the reader of the file lets none pass but the tab, which is
+ * allowed. */
 static const char *header_fault(const char *header) {
         static const char *const own[] = { "Host", "Content-Length", "Transfer-Encoding",
                                            "Connection" };

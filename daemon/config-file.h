@@ -6,8 +6,9 @@
 #include "config-report.h"
 #include "config.h"
 
-/* Checks one value whose form another layer knows. 0; -EINVAL with the key's name (a key of [Source]), the offset
- * of the offence in its value and a message that the loader frees; -ENOMEM. */
+/* Checks one value whose form another layer knows. 0; -EINVAL with the key's name (a key of
+ * [Source]), the offset of the offence in its value and a message that the loader frees;
+ * -ENOMEM. */
 typedef struct ConfigCheck {
         int (*check)(const SourceConfig *source, void *userdata, const char **key_name,
                      size_t *offset_in_value, char **message);
@@ -20,7 +21,7 @@ typedef struct ConfigOptions {
         const char *root; /* goes before the installed directories; NULL: nothing */
 } ConfigOptions;
 
-/* Reads the tree below `config_dir`, or that of the installed directories when it is NULL. `options` may be NULL.
- * 0; -EINVAL when the report holds a problem; -ENOMEM. */
+/* Reads the tree below `config_dir`, or that of the installed directories when it is NULL.
+ * `options` may be NULL. 0; -EINVAL when the report holds a problem; -ENOMEM. */
 int config_load(const char *config_dir, const ConfigOptions *options, Config **ret,
                 ConfigReport *report);

@@ -12,10 +12,10 @@
 #include "cleanup.h"
 #include "config-tree.h"
 
-/* The precedence is systemd's: of files with the same name in the same folder the one in the first directory
- * counts and the others do not exist; a symbolic link to /dev/null counts as well, and then there is none.
- * Names that begin with a dot and names with another ending (editors leave them behind) are no
- * configuration. */
+/* The precedence is systemd's: of files with the same name in the same folder the one in the first
+ * directory counts and the others do not exist; a symbolic link to /dev/null counts as well, and
+ * then there is none. Names that begin with a dot and names with another ending (editors leave them
+ * behind) are no configuration. */
 
 static void free_closedir(DIR *directory) {
         if (directory)
@@ -220,7 +220,8 @@ int config_tree_read(const char *path, ConfigReport *report, char **ret, size_t 
         if (fd < 0)
                 return fd;
 
-        /* One byte more than is allowed tells whether the file is too long, whatever its size says. */
+        /* One byte more than is allowed tells whether the file is too long, whatever its size
+         * says. */
         CLEANUP_FREE char *text = malloc(CONFIG_FILE_MAX + 1);
         size_t size = 0;
         ssize_t n = 0;

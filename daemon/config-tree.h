@@ -32,12 +32,12 @@ typedef struct ConfigFiles {
 int config_tree_init(ConfigTree *tree, const char *config_dir, const char *root, ConfigReport *report);
 void config_tree_deinit(ConfigTree *tree);
 
-/* The one file FOLDER/NAME that counts (folder NULL: of the directories themselves). 0: none, or it is masked;
- * 1: found, the caller frees the path; -ENOMEM. */
+/* The one file FOLDER/NAME that counts (folder NULL: of the directories themselves). 0: none, or it
+ * is masked; 1: found, the caller frees the path; -ENOMEM. */
 int config_tree_find(const ConfigTree *tree, const char *name, char **ret_path);
 
-/* All files of that folder whose names end in `suffix`, one for each name, sorted by name; masked ones are left
- * out. Folders that cannot be read are reported. -ENOMEM. */
+/* All files of that folder whose names end in `suffix`, one for each name, sorted by name; masked
+ * ones are left out. Folders that cannot be read are reported. -ENOMEM. */
 int config_tree_list(
                 const ConfigTree *tree, const char *folder, const char *suffix,
                 ConfigReport *report, ConfigFiles *ret);

@@ -9,19 +9,20 @@
 #include "ini.h"
 #include "utf8.h"
 
-/* The format: `[Section]`, `Key=value`, empty lines, and comments, which are whole lines that begin with
- * '#' or ';'. Blanks around a line, a key and a value do not count. A backslash at the end of a line (an
- * odd number of them) becomes a blank and the next line goes on there, without its own indentation;
- * comments in between are skipped. Nothing else is special: no quotes, no escapes, and '#' and ';' within
- * a value are part of it.
+/* The format: `[Section]`, `Key=value`, empty lines, and comments, which are whole lines that begin
+ * with '#' or ';'. Blanks around a line, a key and a value do not count. A backslash at the end of
+ * a line (an odd number of them) becomes a blank and the next line goes on there, without its own
+ * indentation; comments in between are skipped. Nothing else is special: no quotes, no escapes, and
+ * '#' and ';' within a value are part of it.
  *
- * That is what systemd reads, and its users know it. Libraries for INI differ where it hurts: inih, for
- * one, cuts lines at 200 bytes and takes " ;" within a line for a comment, which breaks
+ * That is what systemd reads, and its users know it. Libraries for INI differ where it hurts: inih,
+ * for one, cuts lines at 200 bytes and takes " ;" within a line for a comment, which breaks
  * `Header=Accept: a ;q=1` in silence.
  *
- * Text is UTF-8 without control characters but the tab. Whatever is not of the format is an error with its
- * place, and the next line is read as if nothing had been, so that one run finds all errors. What stands
- * below a broken section header is left out, because nobody knows where it belongs. */
+ * Text is UTF-8 without control characters but the tab. Whatever is not of the format is an error
+ * with its place, and the next line is read as if nothing had been, so that one run finds all
+ * errors. What stands below a broken section header is left out, because nobody knows where it
+ * belongs. */
 
 typedef struct Ini {
         const IniHandler *handler;

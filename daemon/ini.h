@@ -8,8 +8,8 @@
 /* One line of a file, its continuation lines included, at most. */
 #define INI_LINE_MAX 65536
 
-/* From `offset` of a value on its text stands at that place of the file (lines and columns count from 1,
- * columns in bytes). A value that goes on over several lines has one for each. */
+/* From `offset` of a value on its text stands at that place of the file (lines and columns count
+ * from 1, columns in bytes). A value that goes on over several lines has one for each. */
 typedef struct IniPlace {
         size_t offset;
         unsigned line, column;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Queries and workers as journal entries with structured fields (QUERY_ID=, SOURCE=, VERDICT= …). */
+/* Queries and workers as journal entries with structured fields (QUERY_ID=, SOURCE=, VERDICT=
+ * …). */
 
 #include <stdbool.h>
 #include <sys/types.h>

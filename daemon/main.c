@@ -4,7 +4,7 @@
 
 #include "config-file.h"
 #include "log.h"
-#include "options.h"
+#include "command-line.h"
 #include "source.h"
 #include "supervisor.h"
 

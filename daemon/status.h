@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the supervisor shows of itself: the replies of GetStatus, ListSources and DescribeSource, and systemd's
- * STATUS= line. */
+/* What the supervisor shows of itself: the replies of GetStatus, ListSources and DescribeSource,
+ * and systemd's STATUS= line. */
 
 #include "buffer.h"
 #include "supervisor.h"

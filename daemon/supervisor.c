@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Building goes down the list in supervisor_build(), taking down goes up again in supervisor_teardown().
+/* Building goes down the list in supervisor_build(), taking down goes up again in
+ * supervisor_teardown().
  *
- * A signal starts the end: new queries are refused and those under way run to theirs (draining); then replies
- * are flushed and every connection is closed (closing); then the loop stops. A second signal withdraws the
- * queries instead of waiting for them. */
+ * A signal starts the end: new queries are refused and those under way run to theirs (draining);
+ * then replies are flushed and every connection is closed (closing); then the loop stops. A second
+ * signal withdraws the queries instead of waiting for them. */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The root object: owns every part, builds them in one visible order and takes them down in the reverse. The
- * only place that knows all of them. */
+/* The root object: owns every part, builds them in one visible order and takes them down in the
+ * reverse. The only place that knows all of them. */
 
 #include "config.h"
 #include "exchange.h"

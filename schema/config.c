@@ -14,13 +14,13 @@
 #include "macro.h"
 #include "parse.h"
 
-/* config.def is expanded here into rows, and everything else follows from the row: a key's type names a
- * pair of functions, one that sets its field from text and one that writes it as text. They know nothing
- * of the key but its range, so a new key needs a line in config.def and no code, and a new type needs
- * its pair.
+/* config.def is expanded here into rows, and everything else follows from the row: a key's type
+ * names a pair of functions, one that sets its field from text and one that writes it as text. They
+ * know nothing of the key but its range, so a new key needs a line in config.def and no code, and a
+ * new type needs its pair.
  *
- * A message says what is wrong with the value and what would be right; which key and where is for the
- * caller to say. */
+ * A message says what is wrong with the value and what would be right; which key and where is for
+ * the caller to say. */
 
 const ConfigKey config_keys[] = {
 #define KEY(section, name, field, type, ...) \
@@ -38,8 +38,8 @@ const ConfigKey source_keys[] = {
 };
 const size_t n_source_keys = ELEMENTSOF(source_keys);
 
-/* The words of the enumerated types; the number that is kept is a word's place. That of an engine is
- * the number by which workers know it. */
+/* The words of the enumerated types; the number that is kept is a word's place. That of an engine
+ * is the number by which workers know it. */
 static const char *const engine_words[] = { "none", "digest", "spin", NULL };
 static const char *const backend_words[] = { "auto", "io_uring", NULL };
 static const char *const class_words[] = { "optional", "required", NULL };

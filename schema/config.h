@@ -93,11 +93,12 @@ extern const size_t n_source_keys;
 
 const ConfigKey *config_key_find(const ConfigKey *keys, size_t n, const char *section, const char *name);
 
-/* Sets one field from text. 0, or a negative errno with `ret_message` set to a message for people that the
- * caller frees (may be NULL when memory is short). */
+/* Sets one field from text. 0, or a negative errno with `ret_message` set to a message for people
+ * that the caller frees (may be NULL when memory is short). */
 int config_set(void *object, const ConfigKey *key, const char *value, char **ret_message);
 
-/* The field as text, as it would stand in a file (a LIST: its items, one a line); the caller frees. */
+/* The field as text, as it would stand in a file (a LIST: its items, one a line); the caller
+ * frees. */
 char *config_get_text(const void *object, const ConfigKey *key);
 
 /* All fields at their defaults. -ENOMEM. */

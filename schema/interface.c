@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One set of tables says what the Varlink interfaces are; the text that describes them to clients is
- * written from the same rows by which calls are dispatched and checked, so that it cannot be wrong
- * about them. */
+/* One set of tables says what the Varlink interfaces are; the text that describes them to clients
+ * is written from the same rows by which calls are dispatched and checked, so that it cannot be
+ * wrong about them. */
 
 #include <errno.h>
 #include <stdbool.h>

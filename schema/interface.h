@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The Varlink interfaces as the program sees them, expanded from methods.def, errors.def and fields.def. */
+/* The Varlink interfaces as the program sees them, expanded from methods.def, errors.def and
+ * fields.def. */
 
 #include <stddef.h>
 #include <stdint.h>

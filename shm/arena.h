@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The arena: one POSIX shared-memory object that holds what workers read: documents, questions, rules.
- * Only the supervisor writes it; workers map it from a descriptor opened O_RDONLY. The allocator's
- * state is private to the supervisor (a buddy system over blocks of 512 bytes and up).
+/* The arena: one POSIX shared-memory object that holds what workers read: documents, questions,
+ * rules. Only the supervisor writes it; workers map it from a descriptor opened O_RDONLY. The
+ * allocator's state is private to the supervisor (a buddy system over blocks of 512 bytes and up).
  *
- * A block has an owner count: whoever keeps a reference (fetch, task, answer) may read it. Freed blocks
- * may be handed out again at once, so a task in a worker's hands holds one. */
+ * A block has an owner count: whoever keeps a reference (fetch, task, answer) may read it. Freed
+ * blocks may be handed out again at once, so a task in a worker's hands holds one. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,8 +23,8 @@ typedef struct ArenaBlock {
         size_t size; /* bytes in use; the owner's to set */
 } ArenaBlock;
 
-/* Creates it: O_EXCL, 0600, unlinked at once, its pages reserved (so that no touch can raise SIGBUS).
- * -ENOSPC names a full /dev/shm. `size` is rounded up to a power of two. */
+/* Creates it: O_EXCL, 0600, unlinked at once, its pages reserved (so that no touch can raise
+ * SIGBUS). -ENOSPC names a full /dev/shm. `size` is rounded up to a power of two. */
 int arena_new(Arena **ret, size_t size);
 Arena *arena_free(Arena *arena);
 

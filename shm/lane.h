@@ -3,9 +3,9 @@
 
 /* The lock-free single-producer single-consumer rings of a segment.
  *
- * Each side keeps the index that it writes in private memory (LaneEnd.own) and never reads it back from the
- * shared page; the other side's index is loaded with acquire and refused when it is impossible. The
- * publishing store is a release store. Nothing else is subtle.
+ * Each side keeps the index that it writes in private memory (LaneEnd.own) and never reads it back
+ * from the shared page; the other side's index is loaded with acquire and refused when it is
+ * impossible. The publishing store is a release store. Nothing else is subtle.
  *
  * The steps of push and pop carry failpoints (see failpoint.h) in builds for tests. */
 
@@ -20,19 +20,19 @@ typedef struct LaneEnd {
 
 /* ---- supervisor's side of the submission lane ---- */
 
-/* -EAGAIN: full. -EBADMSG: the worker's index is impossible (kill it). On success *ret_index is the entry's
- * index, for submission_revoke(). */
+/* -EAGAIN: full. -EBADMSG: the worker's index is impossible (kill it). On success *ret_index is the
+ * entry's index, for submission_revoke(). */
 int submission_push(SubmissionLane *lane, LaneEnd *end, const TaskRecord *task, uint32_t *ret_index);
-/* True when the worker had not begun it and never will; the entry still occupies its place until the worker
- * passes it. */
+/* True when the worker had not begun it and never will; the entry still occupies its place until
+ * the worker passes it. */
 bool submission_revoke(SubmissionLane *lane, uint32_t index);
 /* Entries the worker has not consumed yet, 0 to LANE_DEPTH; -EBADMSG. */
 int submission_pending(const SubmissionLane *lane, const LaneEnd *end);
 
 /* ---- worker's side of the submission lane ---- */
 
-/* Copies the next task that was not revoked. -EAGAIN: none. -EBADMSG: impossible index. The entry's place is given
- * back at once: who holds the task from now on is known to the supervisor alone. */
+/* Copies the next task that was not revoked. -EAGAIN: none. -EBADMSG: impossible index. The entry's
+ * place is given back at once: who holds the task from now on is known to the supervisor alone. */
 int submission_pop(SubmissionLane *lane, LaneEnd *end, TaskRecord *ret);
 bool submission_empty(const SubmissionLane *lane, const LaneEnd *end);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the supervisor and a worker share: the format of a lane segment. docs/SHM_LAYOUT.md tells the
- * same in prose, with the validity conditions.
+/* What the supervisor and a worker share: the format of a lane segment. docs/SHM_LAYOUT.md tells
+ * the same in prose, with the validity conditions.
  *
  *     SegmentHeader | submission lane | completion lane | WorkerState | result area
  *
@@ -19,8 +19,9 @@
 #define SEGMENT_MAGIC   UINT64_C(0x31656e616c74736d) /* "mstlane1" */
 #define SEGMENT_VERSION 1u
 #define CACHE_LINE      64u
-/* A power of two. What keeps a lane shallow is time (daemon/pool/collect.c): it never holds more than a fraction of a
- * millisecond of expected work. So many entries let one wake-up serve a burst of short documents. */
+/* A power of two. What keeps a lane shallow is time (daemon/pool/collect.c): it never holds more
+ * than a fraction of a millisecond of expected work. So many entries let one wake-up serve a burst
+ * of short documents. */
 #define LANE_DEPTH 16u
 
 #define MAX_PASSAGES 32u
@@ -30,8 +31,8 @@
 #define RESULT_STRINGS_MAX \
         (UINT32_C(256) << 10) /* summary, passages, error: everything but the data */
 
-/* The descriptors that a worker is started with (0 to 2 are the usual ones), and what it exits with:
- * 0 after it was retired, else one of these. */
+/* The descriptors that a worker is started with (0 to 2 are the usual ones), and what it exits
+ * with: 0 after it was retired, else one of these. */
 enum {
         WORKER_FD_ARENA = 3, /* opened O_RDONLY */
         WORKER_FD_SEGMENT = 4,
@@ -151,11 +152,11 @@ typedef struct ResultHeader {
 
 /* ---- the segment ---- */
 
-/* One entry of the submission lane. `claim` lets the supervisor take a task back that the worker has not
- * begun: each side moves it away from CLAIM_QUEUED by compare-and-swap, so just one of them wins. The
- * word also holds the entry's index, shifted left by two, beside the state: a late move cannot hit the
- * next task in the same place. It is writable by the worker and so a hint: the supervisor's own table
- * decides what counts. */
+/* One entry of the submission lane. `claim` lets the supervisor take a task back that the worker
+ * has not begun: each side moves it away from CLAIM_QUEUED by compare-and-swap, so just one of them
+ * wins. The word also holds the entry's index, shifted left by two, beside the state: a late move
+ * cannot hit the next task in the same place. It is writable by the worker and so a hint: the
+ * supervisor's own table decides what counts. */
 typedef enum Claim {
         CLAIM_FREE,
         CLAIM_QUEUED,

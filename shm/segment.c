@@ -2,12 +2,14 @@
 
 /* The objects behind shared memory, and the mapping of lane segments.
  *
- * An object has a random name for the few microseconds between its creation and its unlinking; after
- * that only inherited descriptors lead to it, so it cannot be left behind. Its pages are reserved
- * before anybody maps it: running out of /dev/shm is an error here and never a SIGBUS later.
+ * An object has a random name for the few microseconds between its creation and its unlinking;
+ * after that only inherited descriptors lead to it, so it cannot be left behind. Its pages are
+ * reserved before anybody maps it: running out of /dev/shm is an error here and never a SIGBUS
+ * later.
  *
- * Everything in a mapped segment, the header included, can be overwritten by its worker at any time. So
- * the size of a mapping is kept outside of it, in a private page that stands directly before:
+ * Everything in a mapped segment, the header included, can be overwritten by its worker at any
+ * time. So the size of a mapping is kept outside of it, in a private page that stands directly
+ * before:
  *
  *     | private page: size | segment: header, lanes, result area |
  *                          ^ Segment * */

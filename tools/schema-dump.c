@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Prints what the tables of schema/ say, for people: fragments of manual pages and sample configuration. So
- * that no page can contradict the program, and no key can be without its entry.
+/* Prints what the tables of schema/ say, for people: fragments of manual pages and sample
+ * configuration. So that no page can contradict the program, and no key can be without its entry.
  *
- * `schema-dump FRAGMENT` prints one fragment; `schema-dump expand FILE` prints a page whose lines of the form
- * @FRAGMENT@ are replaced. */
+ * `schema-dump FRAGMENT` prints one fragment; `schema-dump expand FILE` prints a page whose lines
+ * of the form @FRAGMENT@ are replaced. */
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A small HTTP/1.1 server that plays sources, for the quick start, tests and benchmarks: real sockets, real
- * HTTP, answers whose latency and misbehaviour the request itself asks for.
+/* A small HTTP/1.1 server that plays sources, for the quick start, tests and benchmarks: real
+ * sockets, real HTTP, answers whose latency and misbehaviour the request itself asks for.
  *
  *     source-server [--listen=HOST:PORT]... [--unix=PATH]...
  *
- * Every listening address is printed, one a line, once it is served ("127.0.0.1:9001"); port 0 takes a free
- * one. It is told what to do by path and query:
+ * Every listening address is printed, one a line, once it is served ("127.0.0.1:9001"); port 0
+ * takes a free one. It is told what to do by path and query:
  *
  *     /weather /news /knowledge   documents with 2.0, 1.5 and 3.0 s of latency
  *     /bytes?n=1024               a JSON document of n bytes
@@ -21,10 +21,11 @@
  *     /garbage                    what is no HTTP
  *     /bad-json                   what claims to be JSON and is none
  *     /interim?hints=2            1xx responses first
- *     /echo                       the request itself as JSON: {"method":…,"target":…,"headers":…,"body":…}
+ *     /echo                       the request itself as JSON:
+ *                                 {"method":…,"target":…,"headers":…,"body":…}
  *
- * and everywhere: delay=1.5s (before the first byte), close=1 (close after the response). One process, one
- * thread, epoll; an idle server makes no system call. */
+ * and everywhere: delay=1.5s (before the first byte), close=1 (close after the response). One
+ * process, one thread, epoll; an idle server makes no system call. */
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One document, from bytes to result: decode, text, engine. Pure but for the clock: no descriptor, no
- * global state that a document can change. The runner (runner.c) maps a TaskRecord to the input and
- * writes the output into the result area. */
+/* One document, from bytes to result: decode, text, engine. Pure but for the clock: no descriptor,
+ * no global state that a document can change. The runner (runner.c) maps a TaskRecord to the input
+ * and writes the output into the result area. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -55,7 +55,8 @@ typedef struct ProcessOutput {
         void *memory;        /* private: what the strings point into */
 } ProcessOutput;
 
-/* Everything that needs files (charset tables, stemmer) is loaded here, before the sandbox closes. */
+/* Everything that needs files (charset tables, stemmer) is loaded here, before the sandbox
+ * closes. */
 int process_init(void);
 void process_deinit(void);
 

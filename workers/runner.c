@@ -67,8 +67,8 @@ static int map_arena(Runner *runner, int fd, uint64_t size) {
         return 0;
 }
 
-/* Spinning saves a wake-up only where nobody else waits for this CPU: the supervisor, another worker and a
- * client have work at the same time. */
+/* Spinning saves a wake-up only where nobody else waits for this CPU: the supervisor, another
+ * worker and a client have work at the same time. */
 static uint64_t choose_spin(void) {
         cpu_set_t cpus;
         if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < SPIN_CPUS)
@@ -341,6 +341,7 @@ int runner_main(pid_t supervisor) {
 
         atomic_store_explicit(&runner.segment->state.ready.value, 1, memory_order_release);
         doorbell_ring(runner.doorbell);
-        /* exit() would flush and free; nothing here is worth a system call that may be forbidden. */
+        /* exit() would flush and free; nothing here is worth a system call that may be
+         * forbidden. */
         _exit(runner_run(&runner) < 0 ? WORKER_EXIT_PROTOCOL : 0);
 }

@@ -27,7 +27,8 @@ typedef struct Runner {
 int runner_init(Runner *runner, int arena_fd, int segment_fd, int doorbell);
 void runner_deinit(Runner *runner);
 
-/* Works until it is retired and its lane is empty: 0. -EBADMSG: the supervisor broke the protocol. */
+/* Works until it is retired and its lane is empty: 0. -EBADMSG: the supervisor broke the
+ * protocol. */
 int runner_run(Runner *runner);
 
 /* All of it, with the descriptors WORKER_FD_*. Returns what to exit with before the sandbox is

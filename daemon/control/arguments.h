@@ -9,9 +9,9 @@
 
 struct json_t; /* jansson's */
 
-/* The name of the first parameter that is unknown, of the wrong type or out of range, or else of one that is
- * missing; NULL when all is well. `input` owns the rows, `parameters` may be NULL. The name is borrowed
- * from `parameters` or the table. */
+/* The name of the first parameter that is unknown, of the wrong type or out of range, or else of
+ * one that is missing; NULL when all is well. `input` owns the rows, `parameters` may be NULL. The
+ * name is borrowed from `parameters` or the table. */
 const char *arguments_invalid(const char *input, struct json_t *parameters);
 
 /* A string parameter by its name, NULL when it is not given. */
@@ -24,6 +24,7 @@ typedef struct QueryArguments {
         QueryParameter *values;
 } QueryArguments;
 
-/* The parameters must have passed arguments_invalid(). `seed` guards the look-up of duplicates. -ENOMEM. */
+/* The parameters must have passed arguments_invalid(). `seed` guards the look-up of duplicates.
+ * -ENOMEM. */
 int query_arguments_init(QueryArguments *ret, struct json_t *parameters, uint64_t seed);
 void query_arguments_deinit(QueryArguments *arguments);

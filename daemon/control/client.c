@@ -7,9 +7,9 @@
  * kept up to PIPELINED_MAX, then reading stops and the socket's own buffer makes it wait.
  *
  * Three operations at most are in flight. `receive` is one-shot and armed whenever there is room;
- * it is also what notices that the client has gone. When there is none, or when the client has
- * shut down its sending side (which is no reason to withhold the reply), `hangup` waits for the
- * close alone. `send` has the bytes of `sending`; further replies gather in `queued` and go together.
+ * it is also what notices that the client has gone. When there is none, or when the client has shut
+ * down its sending side (which is no reason to withhold the reply), `hangup` waits for the close
+ * alone. `send` has the bytes of `sending`; further replies gather in `queued` and go together.
  * Nothing is ever cancelled but everything at once, at the end: a cancel goes by descriptor, and
  * would take a reply on its way with it.
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The Varlink wire format as it goes out, without I/O. Each function appends one message with its NUL;
- * failures stay in out->error. */
+/* The Varlink wire format as it goes out, without I/O. Each function appends one message with its
+ * NUL; failures stay in out->error. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -2,19 +2,20 @@
 
 /* Takes clients in and lets them go.
  *
- * Who a client is, is asked of the kernel at once (SO_PEERCRED); the number of connections is bounded
- * for each user and in all, and a client over a bound is closed before anything is read of it.
+ * Who a client is, is asked of the kernel at once (SO_PEERCRED); the number of connections is
+ * bounded for each user and in all, and a client over a bound is closed before anything is read of
+ * it.
  *
  * When descriptors run out, accepting ends with an error. Then the reserve, a descriptor kept for
- * that, is given up and accepting begun again, only to close whom it brings: a client learns at once
- * that there is no place, instead of waiting in the queue of the socket. After a while the reserve is
- * taken again and clients are let in again, or the same begins anew. So neither a full table nor a
- * client that tries for ever makes the loop spin.
+ * that, is given up and accepting begun again, only to close whom it brings: a client learns at
+ * once that there is no place, instead of waiting in the queue of the socket. After a while the
+ * reserve is taken again and clients are let in again, or the same begins anew. So neither a full
+ * table nor a client that tries for ever makes the loop spin.
  *
- * The end has two steps that may be taken one by one. Draining closes the listening socket (that of a
- * socket unit lives on in the manager, so nobody is turned away during a restart) and answers
- * Stopping to what is called from then on. Closing ends every connection. What remains to be done is
- * done by `settle`, one task that runs from the loop whenever something may have become true. */
+ * The end has two steps that may be taken one by one. Draining closes the listening socket (that of
+ * a socket unit lives on in the manager, so nobody is turned away during a restart) and answers
+ * Stopping to what is called from then on. Closing ends every connection. What remains to be done
+ * is done by `settle`, one task that runs from the loop whenever something may have become true. */
 
 #include <assert.h>
 #include <errno.h>
@@ -135,7 +136,8 @@ static void reserve_give_up(ControlServer *server) {
         server->reserve_fd = -1;
 }
 
-/* Whoever was turned away has left a number for the next one; so a queue of clients is gone through at once. */
+/* Whoever was turned away has left a number for the next one; so a queue of clients is gone through
+ * at once. */
 static void accept_failed(ControlServer *server) {
         bool again = !server->descriptors_short || server->turned_away;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The Varlink server: io.muster and org.varlink.service on a Unix socket (varlink.org; docs of systemd's
- * sd-varlink for the limits of the other side). */
+/* The Varlink server: io.muster and org.varlink.service on a Unix socket (varlink.org; docs of
+ * systemd's sd-varlink for the limits of the other side). */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -13,8 +13,8 @@
 
 typedef struct ControlServer ControlServer;
 
-/* What the supervisor lends to the methods that show state. Each writes the text of one JSON object (the reply's
- * `parameters`). */
+/* What the supervisor lends to the methods that show state. Each writes the text of one JSON object
+ * (the reply's `parameters`). */
 typedef struct ControlBackend {
         QueryEngine *queries;
         int (*status)(void *userdata, Buffer *out);
@@ -38,11 +38,12 @@ extern const ControlLimits control_default_limits;
 int control_new(ControlServer **ret, Io *io, int listen_fd, const ControlBackend *backend,
                 const ControlLimits *limits);
 
-/* Stops accepting; new calls on open connections are answered io.muster.Stopping; `drained` is called from
- * the loop once no reply is owed any more. */
+/* Stops accepting; new calls on open connections are answered io.muster.Stopping; `drained` is
+ * called from the loop once no reply is owed any more. */
 void control_drain(ControlServer *server, void (*drained)(void *userdata), void *userdata);
 
-/* Closes everything; `closed` is called from the loop once nothing is in flight; then control_free(). */
+/* Closes everything; `closed` is called from the loop once nothing is in flight; then
+ * control_free(). */
 void control_close(ControlServer *server, void (*closed)(void *userdata), void *userdata);
 ControlServer *control_free(ControlServer *server);
 

@@ -4,8 +4,8 @@
  *
  * What is done with a frame that is not as it should be:
  *
- *   - not JSON, not UTF-8, nested deeper than 64, no object, or without a `method` string: nobody can
- *     say what was asked nor whether a reply is wanted, so the connection is closed (-EBADMSG)
+ *   - not JSON, not UTF-8, nested deeper than 64, no object, or without a `method` string: nobody
+ *     can say what was asked nor whether a reply is wanted, so the connection is closed (-EBADMSG)
  *   - JSON that this program cannot keep exactly, a number out of range or a member given twice:
  *     InvalidParameter(parameters), then the connection is closed (-ERANGE)
  *   - a call whose `parameters` is no object, or a flag no boolean: InvalidParameter with that name

@@ -23,7 +23,8 @@ void varlink_frames_deinit(VarlinkFrames *frames);
 /* -ENOMEM */
 int varlink_frames_push(VarlinkFrames *frames, const void *data, size_t size);
 
-/* The next frame that is complete, without its NUL; valid until the next push. False: there is none. */
+/* The next frame that is complete, without its NUL; valid until the next push. False: there is
+ * none. */
 bool varlink_frames_next(VarlinkFrames *frames, const char **ret, size_t *ret_size);
 
 /* Bytes not handed out. */
@@ -44,7 +45,8 @@ typedef struct VarlinkCall {
         bool upgrade;
 } VarlinkCall;
 
-/* 0, and the caller must varlink_call_deinit(); -EBADMSG: not a JSON object with a `method`; -ERANGE: JSON
- * that cannot be kept exactly (a number out of range, a member given twice); -ENOMEM. */
+/* 0, and the caller must varlink_call_deinit(); -EBADMSG: not a JSON object with a `method`;
+ * -ERANGE: JSON that cannot be kept exactly (a number out of range, a member given twice);
+ * -ENOMEM. */
 int varlink_call_parse(VarlinkCall *ret, const char *frame, size_t size);
 void varlink_call_deinit(VarlinkCall *call);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A fetch is one attempt and one timer. Whatever ends it (response complete, error, time out, refused
- * body) ends it in fetch_finish(), which cancels what is still running and calls back once. */
+/* A fetch is one attempt and one timer. Whatever ends it (response complete, error, time out,
+ * refused body) ends it in fetch_finish(), which cancels what is still running and calls back
+ * once. */
 
 #include <errno.h>
 #include <stdarg.h>

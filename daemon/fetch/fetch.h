@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Fetching one document from one source: at most TimeoutSec, one attempt in this version. Ends once, by `done`
- * with a verdict, or silently by fetch_cancel(). */
+/* Fetching one document from one source: at most TimeoutSec, one attempt in this version. Ends
+ * once, by `done` with a verdict, or silently by fetch_cancel(). */
 
 #include <stdint.h>
 
@@ -56,8 +56,8 @@ struct Fetch {
         bool running;
 };
 
-/* `values` hold the question and the parameters, for this call only. 0 when `done` will be called, from
- * the loop; otherwise a negative errno. */
+/* `values` hold the question and the parameters, for this call only. 0 when `done` will be called,
+ * from the loop; otherwise a negative errno. */
 int fetch_start(Fetch *fetch, const TemplateValue values[], size_t n_values);
 /* Afterwards `done` is not called. Harmless when it has ended. */
 void fetch_cancel(Fetch *fetch);

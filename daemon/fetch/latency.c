@@ -3,8 +3,8 @@
 #include "latency.h"
 #include "macro.h"
 
-/* Bucket numbers are floating-point numbers of microseconds in small: the position of the highest bit and the
- * three bits below it. */
+/* Bucket numbers are floating-point numbers of microseconds in small: the position of the highest
+ * bit and the three bits below it. */
 #define SUB_BITS 3u
 
 static unsigned bucket_of(uint64_t ns) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* How long a source takes: quantiles over its recent past. A histogram with eight buckets to the doubling of
- * time (so a quantile is at most 9% too high), halved when it is full, so that old samples fade. Pure. */
+/* How long a source takes: quantiles over its recent past. A histogram with eight buckets to the
+ * doubling of time (so a quantile is at most 9% too high), halved when it is full, so that old
+ * samples fade. Pure. */
 
 #include <stdint.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* simulate:?delay=2s&fail=0.5&bytes=1024&status=200: a source without a network, for demonstrations and
- * tests. It answers after `delay` with `bytes` of text, or fails to connect with the probability
- * `fail`. Pure. */
+/* simulate:?delay=2s&fail=0.5&bytes=1024&status=200: a source without a network, for demonstrations
+ * and tests. It answers after `delay` with `bytes` of text, or fails to connect with the
+ * probability `fail`. Pure. */
 
 #include <stddef.h>
 #include <stdint.h>

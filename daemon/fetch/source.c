@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The authority of a URL never holds a placeholder: clients name a source, they do not choose whom we
- * connect to. So scheme, host and port are parsed once, and a request differs from the next only in its
- * target and body. */
+/* The authority of a URL never holds a placeholder: clients name a source, they do not choose whom
+ * we connect to. So scheme, host and port are parsed once, and a request differs from the next only
+ * in its target and body. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,8 +30,9 @@ static size_t authority_end(const char *url) {
         return (size_t) (colon + 3 - url) + strcspn(colon + 3, "/?#");
 }
 
-/* The URL with every placeholder written over with "x": values are percent-encoded, so they pass wherever an "x"
- * does, and an offset in the sample is one in the text. Only of a text that compiles. */
+/* The URL with every placeholder written over with "x": values are percent-encoded, so they pass
+ * wherever an "x" does, and an offset in the sample is one in the text. Only of a text that
+ * compiles. */
 static char *make_sample(const char *text) {
         char *sample = strdup(text);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A configured source made ready: templates compiled, connection key parsed, constant request headers written
- * once; and what is known of it at run time. */
+/* A configured source made ready: templates compiled, connection key parsed, constant request
+ * headers written once; and what is known of it at run time. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,14 +44,14 @@ typedef struct SourceTable {
         HashMap by_name;
 } SourceTable;
 
-/* Rules go into the arena. The configuration must outlive the table. Negative errno; the URLs have been checked with
- * source_check_url() and source_check_body() before. */
+/* Rules go into the arena. The configuration must outlive the table. Negative errno; the URLs have
+ * been checked with source_check_url() and source_check_body() before. */
 int source_table_new(SourceTable **ret, const Config *config, Arena *arena, uint64_t hash_seed);
 SourceTable *source_table_free(SourceTable *table);
 Source *source_table_find(const SourceTable *table, const char *name);
 
-/* Everything about a source's URL and Body that only this layer understands. -EINVAL with the key, the offset in its
- * value and a message that the caller frees. `userdata` is not used. */
+/* Everything about a source's URL and Body that only this layer understands. -EINVAL with the key,
+ * the offset in its value and a message that the caller frees. `userdata` is not used. */
 int source_check_url(
                 const SourceConfig *config, void *userdata, const char **ret_key,
                 size_t *ret_offset, char **ret_message);
@@ -71,5 +71,6 @@ int source_render_url(
 /* Counts what became of the source in one query. `latency_ns` counts only for answered ones. */
 void source_record(Source *source, Verdict verdict, uint64_t bytes, uint64_t latency_ns);
 
-/* Members of an open object: the short form of ListSources; with `details` everything of DescribeSource. */
+/* Members of an open object: the short form of ListSources; with `details` everything of
+ * DescribeSource. */
 void source_write(const Source *source, JsonWriter *w, bool details);

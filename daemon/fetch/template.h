@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Texts with placeholders: {question}, {name} and {name:default}, where a name is a letter followed by letters,
- * digits, '_' or '-'. Any other brace stands for itself, so that JSON bodies need no escaping. Values are
- * escaped by the place where they go: percent-encoding in a URL, JSON string escapes in a body. Pure. */
+/* Texts with placeholders: {question}, {name} and {name:default}, where a name is a letter followed
+ * by letters, digits, '_' or '-'. Any other brace stands for itself, so that JSON bodies need no
+ * escaping. Values are escaped by the place where they go: percent-encoding in a URL, JSON string
+ * escapes in a body. Pure. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,8 +40,8 @@ int template_compile(
                 const char **ret_reason);
 void template_deinit(Template *template);
 
-/* Appends the text. -ENOENT: a value without a default was not given (`ret_missing`, borrowed from the template);
- * else the buffer's error. */
+/* Appends the text. -ENOENT: a value without a default was not given (`ret_missing`, borrowed from
+ * the template); else the buffer's error. */
 int template_render(
                 const Template *template, const TemplateValue values[], size_t n_values,
                 Buffer *out, const char **ret_missing);

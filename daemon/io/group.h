@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Structured concurrency: work that belongs together. A group ends once, when it has been closed to new
- * members and every member has left; cancelling it asks each member to end and then waits for them.
+/* Structured concurrency: work that belongs together. A group ends once, when it has been closed to
+ * new members and every member has left; cancelling it asks each member to end and then waits for
+ * them.
  *
  *   gather     a member's failure stays with that member
  *   fail-fast  the first failure of a required member cancels the rest

@@ -62,7 +62,8 @@ typedef struct IoBackend {
         int (*start)(Io *io, uint32_t index);
         /* Ends every operation on the descriptor; io.c has counted the cancel already. */
         void (*cancel)(Io *io, int fd);
-        /* Delivers one batch of completions. Waits for one when `block`, yet not past `deadline`. */
+        /* Delivers one batch of completions. Waits for one when `block`, yet not past
+         * `deadline`. */
         int (*wait)(Io *io, uint64_t deadline, bool block);
 
         uint64_t (*now)(Io *io);

@@ -371,7 +371,8 @@ static uint32_t file_state(const SimFile *file) {
 static bool poll_try(SimFile *file, IoSlot *slot, IoResult *result) {
         uint32_t found = file_state(file) & (slot->events | POLLERR | POLLHUP);
 
-        /* `sent` counts the edges seen, one ahead of the file's so that the state at first counts. */
+        /* `sent` counts the edges seen, one ahead of the file's so that the state at first
+         * counts. */
         if (found == 0 || (slot->multishot && slot->sent == file->edges + 1))
                 return false;
         slot->sent = file->edges + 1;

@@ -46,9 +46,9 @@ typedef struct SimOptions {
         size_t max_descriptors; /* 0: 16,384 */
         uint32_t faults[SIM_FAULT_COUNT];
 
-        /* io_spawn() calls it to start a simulated process, which works on the real shared memory from
-         * sim_every_turn() and sim_at(), and ends by sim_process_exit(). 0 or a negative errno, which
-         * io_spawn() returns. Without it: a process that does nothing. */
+        /* io_spawn() calls it to start a simulated process, which works on the real shared memory
+         * from sim_every_turn() and sim_at(), and ends by sim_process_exit(). 0 or a negative
+         * errno, which io_spawn() returns. Without it: a process that does nothing. */
         int (*spawn)(Io *io, IoProcess *process, const IoSpawn *spawn, void *userdata);
         /* io_kill(); without it the process ends at once, by that signal. */
         void (*kill)(Io *io, IoProcess *process, int signal, void *userdata);

@@ -10,16 +10,17 @@
  * Receiving takes buffers from one provided ring. A buffer is away for the time of one callback, so
  * thousands of idle receives hold none, and a burst that finds the ring empty (-ENOBUFS) is renewed
  * without the owner's knowledge. Whatever else the kernel ends too early (a short send, a multishot
- * operation without F_MORE) is renewed likewise; renew() is where a cancel that fell into the gap is
- * noticed. A renewed operation is in the queue before its owner's callback runs: a cancel made
+ * operation without F_MORE) is renewed likewise; renew() is where a cancel that fell into the gap
+ * is noticed. A renewed operation is in the queue before its owner's callback runs: a cancel made
  * there comes after it.
  *
  * user_data is index << 32 | generation of the operation's slot. The slot stays taken until the
  * completion without F_MORE, so a name that does not fit any more means a fault; it is dropped and
  * counted.
  *
- * One TIMEOUT with an absolute time serves all timers. It is moved only towards an earlier time; one
- * that comes too early (its timer was cancelled) wakes the loop once and is set to the new head.
+ * One TIMEOUT with an absolute time serves all timers. It is moved only towards an earlier time;
+ * one that comes too early (its timer was cancelled) wakes the loop once and is set to the new
+ * head.
  *
  * The kernel adds POLLRDHUP to the events of every poll. One that waits for the peer's close alone
  * would be ended by the half-close, and again at once when renewed; so a poll that does not want
@@ -58,10 +59,10 @@
 
 #define SUBMIT_ATTEMPTS 64
 
-/* Cancelling by descriptor makes the kernel look at every operation that is in flight; by name it finds the one. So
- * each operation of the descriptor is named first. A multishot receive may be missed that way
- * (liburing #1375): the name of such a cancel tells which operation it was for, and what was missed
- * and is still there is cancelled by descriptor. */
+/* Cancelling by descriptor makes the kernel look at every operation that is in flight; by name it
+ * finds the one. So each operation of the descriptor is named first. A multishot receive may be
+ * missed that way (liburing #1375): the name of such a cancel tells which operation it was for, and
+ * what was missed and is still there is cancelled by descriptor. */
 #define CANCEL_OF (UINT64_C(1) << 62) /* an index has 20 bits */
 
 /* Names that are no slot's; see io_slot(). */
@@ -468,9 +469,9 @@ static size_t locked_size(unsigned entries) {
                          COMPLETIONS_PER_ENTRY * sizeof(struct io_uring_cqe));
 }
 
-/* With little locked memory allowed a small ring is better than none. The kernel gives the memory of
- * a refused ring back only after a while, so the limit is looked at before the first attempt; what
- * other processes of the same user hold shows only in the attempt. */
+/* With little locked memory allowed a small ring is better than none. The kernel gives the memory
+ * of a refused ring back only after a while, so the limit is looked at before the first attempt;
+ * what other processes of the same user hold shows only in the attempt. */
 static int ring_make_fitting(struct io_uring *ring, unsigned entries) {
         struct rlimit limit = { .rlim_cur = RLIM_INFINITY };
         int r = -ENOMEM;

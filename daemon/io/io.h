@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The I/O interface: everything above daemon/io/ reaches sockets, processes, time and chance through
- * it, and through nothing else. One thread, one loop.
+/* The I/O interface: everything above daemon/io/ reaches sockets, processes, time and chance
+ * through it, and through nothing else. One thread, one loop.
  *
  * An operation (IoOp) is a field of its owner. Once submitted it belongs to the loop until its last
  * completion: then `done` has been called with `more` false and the op may be used again or freed.
@@ -55,9 +55,9 @@ typedef enum IoBackendKind {
         IO_BACKEND_SIM,
 } IoBackendKind;
 
-/* Entries is the wanted submission queue length (0: 4,096); a smaller one is taken when the memlock limit
- * forces it. On failure `ret_message` (may be NULL) is set to a static text that names the cause and
- * the remedy. Negative errno. */
+/* Entries is the wanted submission queue length (0: 4,096); a smaller one is taken when the memlock
+ * limit forces it. On failure `ret_message` (may be NULL) is set to a static text that names the
+ * cause and the remedy. Negative errno. */
 int io_new_uring(Io **ret, unsigned entries, const char **ret_message);
 Io *io_free(Io *io); /* all operations must have ended; returns NULL */
 
@@ -69,7 +69,8 @@ void io_stop(Io *io);
 /* One turn: waits for at most one batch of completions (or a timer) and delivers it. */
 int io_turn(Io *io);
 
-/* Operations in flight; descriptors made and not yet closed. For invariants in tests and for status. */
+/* Operations in flight; descriptors made and not yet closed. For invariants in tests and for
+ * status. */
 size_t io_in_flight(const Io *io);
 size_t io_open_descriptors(const Io *io);
 
@@ -107,8 +108,8 @@ static inline bool io_timer_armed(const IoTimer *timer) {
         return heap_contains(&timer->node);
 }
 
-/* Something to run later in this turn, outside the present call stack; what a task posts runs in the next
- * turn, which does not wait then. */
+/* Something to run later in this turn, outside the present call stack; what a task posts runs in
+ * the next turn, which does not wait then. */
 typedef struct IoTask IoTask;
 struct IoTask {
         List node; /* list_init() before first use */
@@ -119,12 +120,12 @@ void io_unpost(IoTask *task);
 
 /* ---- sockets and descriptors ---- */
 
-/* AF_INET, AF_INET6 or AF_UNIX stream socket; TCP_NODELAY is set. Returns a descriptor or negative errno
- * (-EMFILE and -ENFILE when descriptors run out). */
+/* AF_INET, AF_INET6 or AF_UNIX stream socket; TCP_NODELAY is set. Returns a descriptor or negative
+ * errno (-EMFILE and -ENFILE when descriptors run out). */
 int io_socket(Io *io, int family);
 
-/* Listens on a Unix stream socket at `path` (an old socket file there is replaced when nobody listens on
- * it: -EADDRINUSE otherwise). Returns a descriptor or negative errno. */
+/* Listens on a Unix stream socket at `path` (an old socket file there is replaced when nobody
+ * listens on it: -EADDRINUSE otherwise). Returns a descriptor or negative errno. */
 int io_listen_unix(Io *io, const char *path, mode_t mode);
 
 /* Takes over a descriptor made elsewhere (socket activation, signalfd): made non-blocking and
@@ -137,26 +138,26 @@ int io_eventfd(Io *io);
 /* Peer of a Unix socket. Negative errno. */
 int io_peer_credentials(Io *io, int fd, struct ucred *ret);
 
-/* Multishot: each completion with value >= 0 is a new descriptor that the callee owns (and `more` says
- * whether accepting goes on). -EMFILE and the like end it: submit again later (-EMFILE comes
+/* Multishot: each completion with value >= 0 is a new descriptor that the callee owns (and `more`
+ * says whether accepting goes on). -EMFILE and the like end it: submit again later (-EMFILE comes
  * even while nobody connects, as the number is taken first). */
 int io_accept(Io *io, IoOp *op, int fd);
 
 /* The address is copied. */
 int io_connect(Io *io, IoOp *op, int fd, const struct sockaddr *address, socklen_t size);
 
-/* Receives into buffers of the loop and shows the bytes in the callback. With `multishot` it goes on
- * until end of stream (value 0, more false), an error or a cancel; the loop renews it as needed.
+/* Receives into buffers of the loop and shows the bytes in the callback. With `multishot` it goes
+ * on until end of stream (value 0, more false), an error or a cancel; the loop renews it as needed.
  * Without, one completion. */
 int io_recv(Io *io, IoOp *op, int fd, bool multishot);
 
-/* Sends all of it; one completion, with the full size or an error. The data must live until then. Never
- * raises SIGPIPE. */
+/* Sends all of it; one completion, with the full size or an error. The data must live until then.
+ * Never raises SIGPIPE. */
 int io_send(Io *io, IoOp *op, int fd, const void *data, size_t size);
 
-/* Waits for poll(2) events. Without IO_POLL_EDGE one completion with the events found; with it, one at
- * every new event, until cancelled. events 0 waits for POLLHUP and POLLERR alone: on a Unix socket
- * that is the peer's close, not its half-close. */
+/* Waits for poll(2) events. Without IO_POLL_EDGE one completion with the events found; with it, one
+ * at every new event, until cancelled. events 0 waits for POLLHUP and POLLERR alone: on a Unix
+ * socket that is the peer's close, not its half-close. */
 #define IO_POLL_EDGE 1u
 int io_poll(Io *io, IoOp *op, int fd, short events, unsigned flags);
 
@@ -166,8 +167,8 @@ void io_cancel(Io *io, int fd);
 /* No operation may be in flight on it. Does not block, nothing to wait for. */
 void io_close(Io *io, int fd);
 
-/* All submitting calls return 0 or a negative errno (-ENOMEM, -ENOSPC: operation table full); then the
- * op is not in flight and `done` is not called. */
+/* All submitting calls return 0 or a negative errno (-ENOMEM, -ENOSPC: operation table full); then
+ * the op is not in flight and `done` is not called. */
 
 /* ---- processes ---- */
 
@@ -177,8 +178,8 @@ struct IoProcess {
         pid_t pid;
         int pidfd;
         Io *io;
-        /* Called once, after the process has been reaped: no store of its can follow. `status` is as from
-         * waitpid(2). */
+        /* Called once, after the process has been reaped: no store of its can follow. `status` is
+         * as from waitpid(2). */
         void (*exited)(IoProcess *process, int status);
 };
 
@@ -192,8 +193,8 @@ typedef struct IoSpawn {
 
 #define IO_SPAWN_FDS_MAX 16u
 
-/* fork + exec with everything but `fds` closed, signals reset, and a death signal so that the child never
- * outlives this process. Negative errno. */
+/* fork + exec with everything but `fds` closed, signals reset, and a death signal so that the child
+ * never outlives this process. Negative errno. */
 int io_spawn(Io *io, IoProcess *process, const IoSpawn *spawn);
 /* By pidfd; harmless after the exit. */
 void io_kill(Io *io, IoProcess *process, int signal);

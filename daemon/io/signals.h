@@ -17,6 +17,6 @@ struct IoSignals {
 
 /* Blocks the signals for this thread and delivers them to `received`. Negative errno. */
 int io_signals_start(Io *io, IoSignals *signals, const sigset_t *set);
-/* Nothing is delivered afterwards; the descriptor is closed once the loop has let go of it: turn the loop until
- * io_op_in_flight(&signals->op) is false before freeing. */
+/* Nothing is delivered afterwards; the descriptor is closed once the loop has let go of it: turn
+ * the loop until io_op_in_flight(&signals->op) is false before freeing. */
 void io_signals_stop(IoSignals *signals);

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The lanes, seen from the supervisor: giving tasks, taking results, and what becomes of the tasks of the dead.
+/* The lanes, seen from the supervisor: giving tasks, taking results, and what becomes of the tasks
+ * of the dead.
  *
- * The truth is private: Worker.held says what a worker has, in the order in which it was given. As the worker
- * works in that order, the next completion can only be that of held[0], with its slot and its generation;
- * anything else is garbage, as are an impossible index, bytes that do not match their checksum, and a
- * result that does not validate. Everything is copied first and looked at afterwards. A worker that wrote
- * garbage is killed, what it wrote is not read any further, and nobody else notices.
+ * The truth is private: Worker.held says what a worker has, in the order in which it was given. As
+ * the worker works in that order, the next completion can only be that of held[0], with its slot
+ * and its generation; anything else is garbage, as are an impossible index, bytes that do not match
+ * their checksum, and a result that does not validate. Everything is copied first and looked at
+ * afterwards. A worker that wrote garbage is killed, what it wrote is not read any further, and
+ * nobody else notices.
  *
- * A worker's death is settled only after it has been reaped, for then none of its stores can follow. What it had
- * published counts. Of the rest, held[0] is the one that it was running, and has lost a try; what stands
- * behind goes back to the queue as if it had never left. The claim word in the lane may say that not even
- * held[0] was begun; as the dead could have forged it, a task is forgiven so only once. A worker can also spoil
- * a result that it has published but we have not yet taken, and the wrong task pays; so whatever a dead worker
- * held gets a lane to itself the next time, where it can harm, and be harmed by, nobody.
+ * A worker's death is settled only after it has been reaped, for then none of its stores can
+ * follow. What it had published counts. Of the rest, held[0] is the one that it was running, and
+ * has lost a try; what stands behind goes back to the queue as if it had never left. The claim word
+ * in the lane may say that not even held[0] was begun; as the dead could have forged it, a task is
+ * forgiven so only once. A worker can also spoil a result that it has published but we have not yet
+ * taken, and the wrong task pays; so whatever a dead worker held gets a lane to itself the next
+ * time, where it can harm, and be harmed by, nobody.
  *
- * A cancelled task that a worker may be reading stays in `held` as a row without a task until the worker
- * is through with it. */
+ * A cancelled task that a worker may be reading stays in `held` as a row without a task until the
+ * worker is through with it. */
 
 #include <assert.h>
 #include <errno.h>
@@ -26,7 +29,8 @@
 #include "hash-map.h"
 #include "pool-internal.h"
 
-/* An honest worker rings once for what it has published; a few empty rings come from renewed polls. */
+/* An honest worker rings once for what it has published; a few empty rings come from renewed
+ * polls. */
 #define EMPTY_RINGS_MAX 10000u
 
 /* ---- giving ---- */
@@ -134,7 +138,8 @@ void worker_take_back(Worker *worker) {
 }
 
 /* Held[0] is never taken back from the living: it has been begun or will be at once. So something
- * that is completed stands before every place that is not free, and a full lane never waits for nothing. */
+ * that is completed stands before every place that is not free, and a full lane never waits for
+ * nothing. */
 void worker_abandon(Worker *worker, PoolEntry *entry) {
         for (unsigned i = 1; i < worker->n_held; i++) {
                 if (worker->held[i] != entry || !worker_revoke(worker, i))

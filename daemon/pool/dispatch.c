@@ -2,20 +2,20 @@
 
 /* Which task next, and to whom.
  *
- * Everything that a worker has not been given waits in one private heap, so that cancelling is a heap
- * delete and no task stands behind another worker's long one. A task is given to the worker that will
- * begin it first: the sum of what is expected to be in front of it, plus the wake-up if it sleeps. That
- * fills a lane that is awake with tasks of some microseconds (a wake-up costs more than several of them)
- * and spreads everything longer, one a worker.
+ * Everything that a worker has not been given waits in one private heap, so that cancelling is a
+ * heap delete and no task stands behind another worker's long one. A task is given to the worker
+ * that will begin it first: the sum of what is expected to be in front of it, plus the wake-up if
+ * it sleeps. That fills a lane that is awake with tasks of some microseconds (a wake-up costs more
+ * than several of them) and spreads everything longer, one a worker.
  *
- * What a task will take is learnt: a moving average per engine and size of document, and the time to
- * burn is known beforehand. When the guess was wrong, worker_take_back() corrects it.
+ * What a task will take is learnt: a moving average per engine and size of document, and the time
+ * to burn is known beforehand. When the guess was wrong, worker_take_back() corrects it.
  *
- * Nothing is handed out from within pool_submit() or a completion: all of it happens once at the end of the
- * loop's turn, so that a worker is rung once for all that it was given.
+ * Nothing is handed out from within pool_submit() or a completion: all of it happens once at the
+ * end of the loop's turn, so that a worker is rung once for all that it was given.
  *
- * Memory: rows are never released before the pool is, and both heaps have room for all rows, so queueing
- * a task again cannot fail. */
+ * Memory: rows are never released before the pool is, and both heaps have room for all rows, so
+ * queueing a task again cannot fail. */
 
 #include <assert.h>
 #include <errno.h>
@@ -171,7 +171,8 @@ void dispatch_learn(const PoolEntry *entry, uint64_t service_ns) {
         *entry->service_ns = (*entry->service_ns * (SERVICE_WEIGHT - 1) + own) / SERVICE_WEIGHT;
 }
 
-/* How long until it would begin another task. The flag is the worker's word and worth no more than that. */
+/* How long until it would begin another task. The flag is the worker's word and worth no more than
+ * that. */
 static uint64_t worker_delay(const Worker *worker) {
         const LaneIndex *sleeps = &worker->segment->state.worker_sleeps;
         bool asleep = atomic_load_explicit(&sleeps->value, memory_order_relaxed) != 0;
@@ -179,7 +180,8 @@ static uint64_t worker_delay(const Worker *worker) {
         return worker->backlog_ns + (asleep ? WORKER_WAKE_NS : 0);
 }
 
-/* The one that begins it first; of equals the one that has been idle for longest. NULL: none has room. */
+/* The one that begins it first; of equals the one that has been idle for longest. NULL: none has
+ * room. */
 static Worker *dispatch_choose(const Pool *pool, const PoolEntry *entry) {
         Worker *best = NULL;
         uint64_t best_delay = 0;

@@ -8,8 +8,8 @@
 
 typedef struct Worker Worker;
 
-/* One row of the task table. It lives from pool_submit() until the task has ended and no worker can read
- * its blocks any more; then it waits on the free list for the next task. */
+/* One row of the task table. It lives from pool_submit() until the task has ended and no worker can
+ * read its blocks any more; then it waits on the free list for the next task. */
 typedef struct PoolEntry {
         List node;      /* on the free list */
         PoolTask *task; /* NULL: free, or cancelled while a worker holds it */
@@ -29,7 +29,8 @@ typedef struct PoolEntry {
         HeapNode expires;
 } PoolEntry;
 
-/* What may lie in one lane: as much as takes this long. A task that takes longer is alone in its lane. */
+/* What may lie in one lane: as much as takes this long. A task that takes longer is alone in its
+ * lane. */
 #define LANE_BACKLOG_NS (UINT64_C(200) * NSEC_PER_USEC)
 
 /* Makes the pool's private parts of this file / releases them; no task may be left. */

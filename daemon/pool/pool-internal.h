@@ -5,7 +5,8 @@
 #include "dispatch.h"
 #include "worker.h"
 
-/* Service times are kept per engine and size of document: sizes of one class differ by a factor of 4. */
+/* Service times are kept per engine and size of document: sizes of one class differ by a factor of
+ * 4. */
 #define SIZE_CLASSES 8u
 
 struct Pool {

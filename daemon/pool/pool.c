@@ -6,8 +6,8 @@
  *     collect.c    the lanes: handing out, results, and what the dead held
  *     worker.c     processes: start, readiness, retirement, overrun, death, back-off
  *
- * A task's row is in just one of three states: queued (in both heaps), held (in one worker's `held`), or held
- * without a task (cancelled, yet a worker may still read its blocks). */
+ * A task's row is in just one of three states: queued (in both heaps), held (in one worker's
+ * `held`), or held without a task (cancelled, yet a worker may still read its blocks). */
 
 #include <assert.h>
 #include <errno.h>
@@ -93,8 +93,8 @@ static void pool_end_tasks(Pool *pool) {
         }
 }
 
-/* Their exits come through the loop, which has to be turned for it. What is waited for is only the kernel:
- * nobody can refuse SIGKILL, and workers do nothing that could delay it. */
+/* Their exits come through the loop, which has to be turned for it. What is waited for is only the
+ * kernel: nobody can refuse SIGKILL, and workers do nothing that could delay it. */
 static void pool_end_workers(Pool *pool) {
         LIST_FOREACH(node, &pool->workers) {
                 Worker *worker = LIST_ENTRY(node, Worker, node);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The worker pool: a fixed number of processes started ahead of time, a private heap of queued tasks,
- * shallow lanes, and the task table that is the truth about who holds what.
+/* The worker pool: a fixed number of processes started ahead of time, a private heap of queued
+ * tasks, shallow lanes, and the task table that is the truth about who holds what.
  *
- * A task ends exactly once, by its `done` callback, or silently by pool_cancel(). It is tried on at most
- * two workers; a worker that dies or overruns costs the task it was running one try, and the tasks
- * behind it in the lane none. */
+ * A task ends exactly once, by its `done` callback, or silently by pool_cancel(). It is tried on at
+ * most two workers; a worker that dies or overruns costs the task it was running one try, and the
+ * tasks behind it in the lane none. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,8 +39,8 @@ typedef struct PoolResult {
 } PoolResult;
 
 struct PoolTask {
-        /* Set by the caller before pool_submit(). Of `record` the pool itself sets slot, generation and
-         * the three ranges. */
+        /* Set by the caller before pool_submit(). Of `record` the pool itself sets slot, generation
+         * and the three ranges. */
         TaskRecord record;
         ArenaBlock *document; /* the pool takes references of its own and keeps them as long */
         ArenaBlock *question; /* as a worker may read the block, also after a cancel */
@@ -75,8 +75,9 @@ typedef struct WorkerStatus {
 } WorkerStatus;
 
 typedef struct PoolEvents {
-        /* All workers have been ready at least once / a worker died (status as from waitpid(2), `overrun` when
-         * we killed it for that) and its replacement starts after `backoff_ns`. May be NULL. */
+        /* All workers have been ready at least once / a worker died (status as from waitpid(2),
+         * `overrun` when we killed it for that) and its replacement starts after `backoff_ns`. May
+         * be NULL. */
         void (*ready)(void *userdata);
         void (*worker_died)(
                         void *userdata, unsigned worker, pid_t pid, int status, bool overrun,
@@ -94,16 +95,18 @@ typedef struct PoolOptions {
         PoolEvents events;
 } PoolOptions;
 
-/* Starts the workers; they become ready later. Negative errno: shared memory or processes cannot be had. */
+/* Starts the workers; they become ready later. Negative errno: shared memory or processes cannot be
+ * had. */
 int pool_new(Pool **ret, Io *io, Arena *arena, const PoolOptions *options);
-/* Every task still there ends with -ESHUTDOWN; workers are killed and reaped, for which the loop is turned: so
- * not from within a callback. */
+/* Every task still there ends with -ESHUTDOWN; workers are killed and reaped, for which the loop is
+ * turned: so not from within a callback. */
 Pool *pool_free(Pool *pool);
 
-/* -ENOMEM, -ESHUTDOWN (the pool is being freed); otherwise `done` will be called, never from within this
- * call. */
+/* -ENOMEM, -ESHUTDOWN (the pool is being freed); otherwise `done` will be called, never from within
+ * this call. */
 int pool_submit(Pool *pool, PoolTask *task);
-/* Afterwards `done` is not called and the task's memory is the caller's again. Harmless when it has ended. */
+/* Afterwards `done` is not called and the task's memory is the caller's again. Harmless when it has
+ * ended. */
 void pool_cancel(Pool *pool, PoolTask *task);
 
 unsigned pool_size(const Pool *pool);

@@ -2,23 +2,23 @@
 
 /* Worker processes and the places that they fill.
  *
- * A place has at most one process that is ready and gets tasks (`active`) and one that starts (`coming`).
- * That is all it takes for the four stories:
+ * A place has at most one process that is ready and gets tasks (`active`) and one that starts
+ * (`coming`). That is all it takes for the four stories:
  *
  *     start       coming … ready: it becomes active
  *     death       active is gone; after a pause a new one is coming
- *     retirement  active has had its number of tasks: a new one is coming meanwhile, and when it is ready
- *                 the old one is asked to finish what it holds and to leave
+ *     retirement  active has had its number of tasks: a new one is coming meanwhile, and when it is
+ *                 ready the old one is asked to finish what it holds and to leave
  *     overrun     active is killed; that is a death
  *
- * The pause doubles from 10 ms to 5 s with every death and begins anew after a process that stayed healthy for a
- * while, so a crash loop costs nothing and a single crash next to nothing.
+ * The pause doubles from 10 ms to 5 s with every death and begins anew after a process that stayed
+ * healthy for a while, so a crash loop costs nothing and a single crash next to nothing.
  *
  * The order of a death: reaped, lanes settled (collect.c), segment dropped, doorbell's poll ended,
  * descriptor closed, memory freed. The memory outlives the process until the loop has let go of it.
  *
- * One timer a worker watches whatever it may be late with: becoming ready, its oldest task, leaving. It is moved
- * only to an earlier time; when it fires too early, it is set again. */
+ * One timer a worker watches whatever it may be late with: becoming ready, its oldest task,
+ * leaving. It is moved only to an earlier time; when it fires too early, it is set again. */
 
 #include <assert.h>
 #include <errno.h>

@@ -56,7 +56,8 @@ static void take_passages(const AnswerSource *source, size_t number, FusePassage
         }
 }
 
-/* All passages, fused; *ret_kept of them count. NULL when there is none (or no memory: the answer is still one). */
+/* All passages, fused; *ret_kept of them count. NULL when there is none (or no memory: the answer
+ * is still one). */
 static FusePassage *fuse_all(const AnswerInput *input, size_t limit, size_t *ret_kept) {
         FusePassage *passages;
         size_t n = 0, at = 0;
@@ -114,7 +115,8 @@ write_summary(JsonWriter *w, const AnswerInput *input, const FusePassage passage
 
 static void write_answer(JsonWriter *w, const AnswerInput *input) {
         size_t kept = 0;
-        /* One passage at least is fused, also for a caller who wants none: the summary needs its source. */
+        /* One passage at least is fused, also for a caller who wants none: the summary needs its
+         * source. */
         CLEANUP_FREE FusePassage *passages = fuse_all(input, MAX(input->max_passages, 1u), &kept);
 
         json_begin_object(w, "answer");
@@ -157,7 +159,8 @@ static const PoolTry *last_try(const AnswerSource *source) {
         return source->task->n_tries > 0 ? &source->task->tries[source->task->n_tries - 1] : NULL;
 }
 
-/* When a worker began the task; 0: not yet. One that died did not tell, so all of its time counts. */
+/* When a worker began the task; 0: not yet. One that died did not tell, so all of its time
+ * counts. */
 static uint64_t try_begun(const PoolTry *try) {
         return try->started_ns == 0 && try->finished_ns > 0 ? try->dispatched_ns : try->started_ns;
 }

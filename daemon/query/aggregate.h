@@ -43,7 +43,8 @@ typedef enum Completeness {
 
 const char *completeness_name(Completeness completeness);
 
-/* `failed` exactly when the query has no success: nothing answered, or a required source without an answer. */
+/* `failed` exactly when the query has no success: nothing answered, or a required source without an
+ * answer. */
 Completeness answer_completeness(const AnswerInput *input);
 
 /* The answer as one JSON object. Errors stay in the buffer. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Two passages are near-duplicates when most words of the shorter one stand in the other. Words are compared by
- * hash, at most WORDS_MAX of a passage; only those that reach the answer are ever compared, so the
- * cost is bounded by limit × n. */
+/* Two passages are near-duplicates when most words of the shorter one stand in the other. Words are
+ * compared by hash, at most WORDS_MAX of a passage; only those that reach the answer are ever
+ * compared, so the cost is bounded by limit × n. */
 
 #include <stdbool.h>
 #include <stdlib.h>

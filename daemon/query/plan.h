@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Which sources a query asks, and which it does not and why. Pure; the same plan is shown by Explain and carried
- * out by Query. */
+/* Which sources a query asks, and which it does not and why. Pure; the same plan is shown by
+ * Explain and carried out by Query. */
 
 #include "query.h"
 #include "source.h"
@@ -17,13 +17,15 @@ typedef struct Plan {
         size_t count;
 } Plan;
 
-/* QUERY_NO_SUCH_SOURCE, QUERY_NO_MEMORY. `all`: without names, disabled sources are listed as well (Explain). */
+/* QUERY_NO_SUCH_SOURCE, QUERY_NO_MEMORY. `all`: without names, disabled sources are listed as well
+ * (Explain). */
 QueryRefusal
 plan_make(Plan *ret, const SourceTable *table, const QueryRequest *request, bool all,
           QueryRefused *ret_refused);
 void plan_deinit(Plan *plan);
 
-/* The values of placeholders: the question and the parameters; freed by the caller. NULL: no memory. */
+/* The values of placeholders: the question and the parameters; freed by the caller. NULL: no
+ * memory. */
 TemplateValue *plan_values(const QueryRequest *request, size_t *ret_count);
 
 /* {"sources":[{source, method, url, timeout_ms, would_ask, reason}]} */

@@ -5,10 +5,10 @@
  *     FETCHING ──document──▶ INFERRING ──result──▶ ENDED
  *         └──────── any other verdict ──────────────▲
  *
- * Every source walks this line on its own; there is no barrier. A source is a member of the query's task
- * group and leaves it in source_end(), once. The group ends when all have left: by themselves, by the
- * query's deadline, by the first failure of a required source under fail_fast, or because the client has
- * gone. Then, and only then, the answer is written and the query is freed. */
+ * Every source walks this line on its own; there is no barrier. A source is a member of the query's
+ * task group and leaves it in source_end(), once. The group ends when all have left: by themselves,
+ * by the query's deadline, by the first failure of a required source under fail_fast, or because
+ * the client has gone. Then, and only then, the answer is written and the query is freed. */
 
 #include <assert.h>
 #include <errno.h>
@@ -124,7 +124,8 @@ static void query_send_event(Query *query, const QuerySource *source) {
         buffer_deinit(&json);
 }
 
-/* What goes out when there is no memory for the answer, or when even without data it is too long. */
+/* What goes out when there is no memory for the answer, or when even without data it is too
+ * long. */
 static const char no_answer[] =
                 "{\"success\":false,\"completeness\":\"failed\",\"answer\":{\"passages\":[],\"summary\":"
                 "\"\"},\"sources\":{},\"inferences\":[],\"errors\":[{\"source\":\"\",\"stage\":\"merge\",\"kind\":"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Queries, as the control interface sees them: a question goes in, one reply in JSON comes out, exactly
- * once, by its deadline. What a query is made of (plan, fetches, tasks, aggregate) is not seen here. */
+/* Queries, as the control interface sees them: a question goes in, one reply in JSON comes out,
+ * exactly once, by its deadline. What a query is made of (plan, fetches, tasks, aggregate) is not
+ * seen here. */
 
 #include <stdbool.h>
 #include <stddef.h>

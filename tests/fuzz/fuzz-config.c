@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Any bytes as a configuration file: read, and each value given to the key of its name in both tables. What was
- * taken must be written as text that is taken again and means the same; what was refused must have a message. */
+/* Any bytes as a configuration file: read, and each value given to the key of its name in both
+ * tables. What was taken must be written as text that is taken again and means the same; what was
+ * refused must have a message. */
 
 #include <stdint.h>
 #include <stdlib.h>

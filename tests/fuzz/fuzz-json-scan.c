@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* json_scan() and jansson must agree on what JSON is. Where they may differ: nesting beyond the scanner's limit,
- * numbers that fit in no machine type, and \u0000, for which jansson refuses valid text; NUL bytes between tokens,
- * which jansson passes over. */
+/* json_scan() and jansson must agree on what JSON is. Where they may differ: nesting beyond the
+ * scanner's limit, numbers that fit in no machine type, and \u0000, for which jansson refuses valid
+ * text; NUL bytes between tokens, which jansson passes over. */
 
 #include <errno.h>
 #include <jansson.h>

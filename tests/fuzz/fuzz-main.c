@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Stands in for libFuzzer: feeds a target every file of the directories (or files) given, which makes a
- * corpus a regression test under any compiler and sanitizer. */
+/* Stands in for libFuzzer: feeds a target every file of the directories (or files) given, which
+ * makes a corpus a regression test under any compiler and sanitizer. */
 
 #include <dirent.h>
 #include <stdint.h>

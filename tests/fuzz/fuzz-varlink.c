@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The way of a client's bytes up to the query engine: the first byte says at which distances the rest
- * is cut into reads; then frames, calls, checks of parameters, and Query's parameters taken out. */
+/* The way of a client's bytes up to the query engine: the first byte says at which distances the
+ * rest is cut into reads; then frames, calls, checks of parameters, and Query's parameters taken
+ * out. */
 
 #include <jansson.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Clients that misbehave, one kind a test, all at one daemon. While they do, a well-behaved client in a process of its
- * own asks one question after the other, and every one must be answered. What the daemon is left with is looked at in
- * the last test, after all the others. */
+/* Clients that misbehave, one kind a test, all at one daemon. While they do, a well-behaved client
+ * in a process of its own asks one question after the other, and every one must be answered. What
+ * the daemon is left with is looked at in the last test, after all the others. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -201,7 +201,8 @@ static void send_text(int fd, const char *text) {
         assert_int_equal(send_raw(fd, text, strlen(text)), strlen(text));
 }
 
-/* 1 when the connection has ended, 0 when nothing has come within the time, -1 when something has. */
+/* 1 when the connection has ended, 0 when nothing has come within the time, -1 when something
+ * has. */
 static int look(int fd, int timeout_ms) {
         struct pollfd pollfd = { .fd = fd, .events = POLLIN };
         char byte;
@@ -395,8 +396,8 @@ static void test_large_message(void **state) {
         (void) close(fd);
 }
 
-/* Replies of more than a MiB each are called for and left there. The first of each client waits in its socket, and
- * nothing further is worked on for it. */
+/* Replies of more than a MiB each are called for and left there. The first of each client waits in
+ * its socket, and nothing further is worked on for it. */
 static void test_unread_replies(void **state) {
         enum {
                 CLIENTS = 8,
@@ -651,7 +652,8 @@ static void test_connect_and_close(void **state) {
 
 /* ---- unusual, but right ---- */
 
-/* The replies come in the order of the calls, though a third of those take time and the others none. */
+/* The replies come in the order of the calls, though a third of those take time and the others
+ * none. */
 static void test_pipelined(void **state) {
         enum {
                 CALLS = 1000

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* musterctl with the real daemon: every verb, what it prints in each form, and its exit status. (What the text looks
- * like in detail is in the unit tests of client/.) */
+/* musterctl with the real daemon: every verb, what it prints in each form, and its exit status.
+ * (What the text looks like in detail is in the unit tests of client/.) */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,7 +65,8 @@ static int teardown(void **state) {
         return 0;
 }
 
-/* Runs musterctl on `socket`, its words separated by blanks. Its exit status; the output is in `out` and `err`. */
+/* Runs musterctl on `socket`, its words separated by blanks. Its exit status; the output is in
+ * `out` and `err`. */
 static int run_at(const char *socket, const char *line) {
         const char *argv[WORDS_MAX + 1] = { getenv("MUSTERCTL") };
         char option[160], copy[512], *rest = copy, *word;

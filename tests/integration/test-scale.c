@@ -162,8 +162,8 @@ static void restart_with_few_descriptors(void) {
         free(kept);
 }
 
-/* From now on the daemon has next to no descriptors: what it cannot fetch it says so, whom it cannot serve it
- * closes. */
+/* From now on the daemon has next to no descriptors: what it cannot fetch it says so, whom it
+ * cannot serve it closes. */
 static void test_shortage(void **state) {
         static int fds[CLIENTS];
         uint64_t end = monotonic_ms() + WAIT_MS;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The daemon as a service, without a systemd: socket activation, notification, draining, refusals at start. (With a
- * real one: tests/system.) */
+/* The daemon as a service, without a systemd: socket activation, notification, draining, refusals
+ * at start. (With a real one: tests/system.) */
 
 #include <fcntl.h>
 #include <poll.h>
@@ -247,7 +247,8 @@ static void test_check_config(void **state) {
         assert_non_null(strstr(out, expected));
         free(out);
 
-        /* What only the layer of sources understands is told of each value, where it stands in the file. */
+        /* What only the layer of sources understands is told of each value, where it stands in the
+         * file. */
         daemon_source(&daemon, "bad",
                       "[Source]\nMethod=POST\nURL=http://127.0.0.1:9001/{question}/%%zz\n"
                       "Body={\"key\": \"{credential:K}\"}\n");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Starts that cannot succeed: musterd says why, in words that name the remedy, and exits with 1. And those that
- * succeed although something is not as it should be. */
+/* Starts that cannot succeed: musterd says why, in words that name the remedy, and exits with 1.
+ * And those that succeed although something is not as it should be. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,8 +137,8 @@ static bool somebody_listens(const Daemon *daemon) {
         return r == 0;
 }
 
-/* A daemon that was killed leaves its socket, which is in nobody's way. (The kernel takes a ring down after its process,
- * so for a moment there still is a listener.) */
+/* A daemon that was killed leaves its socket, which is in nobody's way. (The kernel takes a ring
+ * down after its process, so for a moment there still is a listener.) */
 static void test_socket_left_behind(void **state) {
         Daemon daemon;
 

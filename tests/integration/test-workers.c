@@ -73,7 +73,8 @@ static void test_kill(void **state) {
         daemon_cleanup(&daemon);
 }
 
-/* A document that no worker can finish in time: killed twice, then the verdict; others are undisturbed. */
+/* A document that no worker can finish in time: killed twice, then the verdict; others are
+ * undisturbed. */
 static void test_overrun(void **state) {
         Daemon daemon;
 
@@ -144,8 +145,8 @@ static void test_no_orphans(void **state) {
         daemon_cleanup(&daemon);
 }
 
-/* Under load, with workers being killed all the time, every query has one answer and every source is ok or, when
- * two workers died on its document, `worker`. */
+/* Under load, with workers being killed all the time, every query has one answer and every source
+ * is ok or, when two workers died on its document, `worker`. */
 static void test_storm(void **state) {
         enum {
                 CLIENTS = 16,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* For integration tests: the real musterd in a directory of its own, the real source server, and a plain client.
- * Whatever goes wrong here fails the test with a message. Binaries come from the environment: MUSTERD, MUSTERCTL,
- * MUSTER_WORKER, SOURCE_SERVER (set by meson). MUSTER_WRAPPER (for example "valgrind …") is put before musterd. */
+/* For integration tests: the real musterd in a directory of its own, the real source server, and a
+ * plain client. Whatever goes wrong here fails the test with a message. Binaries come from the
+ * environment: MUSTERD, MUSTERCTL, MUSTER_WORKER, SOURCE_SERVER (set by meson). MUSTER_WRAPPER (for
+ * example "valgrind …") is put before musterd. */
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -56,7 +57,8 @@ json_t *daemon_call(const Daemon *daemon, const char *method, const char *parame
 /* The answer of a Query, `parameters` as JSON text; fails the test when an error comes back. */
 json_t *daemon_query(const Daemon *daemon, const char *parameters);
 
-/* "/sources/weather/verdict" and the like: a path of keys and indices; NULL when it is not there. */
+/* "/sources/weather/verdict" and the like: a path of keys and indices; NULL when it is not
+ * there. */
 json_t *json_at(const json_t *json, const char *path);
 const char *string_at(const json_t *json, const char *path);
 double number_at(const json_t *json, const char *path);

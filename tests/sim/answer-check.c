@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The answer is read by jansson, which shares nothing with the writer under test, after json_scan() has
- * said that it is JSON. Two things are checked: that the answer agrees with itself (verdicts, errors,
- * completeness, timeline), and that it agrees with what happened (the sources' behaviour, the
- * circumstances, the time). The second is what finds a result that belongs to another query. */
+/* The answer is read by jansson, which shares nothing with the writer under test, after json_scan()
+ * has said that it is JSON. Two things are checked: that the answer agrees with itself (verdicts,
+ * errors, completeness, timeline), and that it agrees with what happened (the sources' behaviour,
+ * the circumstances, the time). The second is what finds a result that belongs to another query. */
 
 #include <assert.h>
 #include <ctype.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the query engine does is judged in watch.c; here it is whether the control interface brings it
- * to the client: each call gets one last reply, in the order of the calls, and events only before it
- * and only when they were asked for.
+/* What the query engine does is judged in watch.c; here it is whether the control interface brings
+ * it to the client: each call gets one last reply, in the order of the calls, and events only
+ * before it and only when they were asked for.
  *
  * When descriptors run out, connections break or the service stops, a client may get less than it
  * wants; in calm runs it may not. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Whoever asks the scenario's queries: callers of query_start(), and clients of the control socket that behave
- * or do not. */
+/* Whoever asks the scenario's queries: callers of query_start(), and clients of the control socket
+ * that behave or do not. */
 
 #include "world.h"
 

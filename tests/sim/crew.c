@@ -6,14 +6,14 @@
  *                              `-> takes a task -> works -> publishes -> looks …
  *
  * The lanes are the real ones, mapped from the descriptors that the pool hands over, and so is the
- * work: the real runner does each task on a private segment (the bench), and what it made is carried
- * over when its virtual time has passed. Only clock readings are replaced.
+ * work: the real runner does each task on a private segment (the bench), and what it made is
+ * carried over when its virtual time has passed. Only clock readings are replaced.
  *
- * A real worker wakes from its sleep every 50 ms at the latest. These do not, so that a wake-up which
- * the pool forgets is found out.
+ * A real worker wakes from its sleep every 50 ms at the latest. These do not, so that a wake-up
+ * which the pool forgets is found out.
  *
- * What can go wrong with a task is a list of misdeeds. A dead worker unmaps its segment and is never
- * looked at again; its memory stays, because calls for later may be on their way to it. */
+ * What can go wrong with a task is a list of misdeeds. A dead worker unmaps its segment and is
+ * never looked at again; its memory stays, because calls for later may be on their way to it. */
 
 #include <assert.h>
 #include <errno.h>
@@ -232,7 +232,8 @@ static void publish(SimWorker *worker, const CompletionRecord *completion) {
                 worker_look(worker->world->io, worker);
 }
 
-/* Puts the result of the task just done, or of the one before it, where the pool will look for it. */
+/* Puts the result of the task just done, or of the one before it, where the pool will look for
+ * it. */
 static char *lay_out(SimWorker *worker, CompletionRecord *completion, const char *made) {
         bool stale = worker->misdeed == MISDEED_STALE && worker->bytes_before.size > 0;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The simulated workers: they share memory with the pool as the real ones do, and die, hang and write
- * nonsense as the scenario has it. */
+/* The simulated workers: they share memory with the pool as the real ones do, and die, hang and
+ * write nonsense as the scenario has it. */
 
 #include "world.h"
 

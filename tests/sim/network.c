@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A response is written in whole first; the behaviour then decides how much of it is sent, in which
- * pieces, and what becomes of the connection. It names the source and the query that it was asked by,
- * so that an answer which got to the wrong place is found out (answer-check.c).
+ * pieces, and what becomes of the connection. It names the source and the query that it was asked
+ * by, so that an answer which got to the wrong place is found out (answer-check.c).
  *
  * A peer is gone when it has closed, but calls for later may still be on their way to it: so its
  * connection stays in memory until the run is over. */
@@ -168,7 +168,8 @@ static void write_response(Chance *chance, const Request *request, Buffer *out) 
 
 /* ---- sending it ---- */
 
-/* After the response `size` bytes long, sent from `delay` on, at that speed. Returns when the last piece leaves. */
+/* After the response `size` bytes long, sent from `delay` on, at that speed. Returns when the last
+ * piece leaves. */
 static uint64_t
 send_response(ServerConnection *c, const Request *request, const char *data, size_t size,
               uint64_t delay) {

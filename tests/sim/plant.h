@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Bugs planted on purpose, to see that the simulator finds them. They sit between parts of the program
- * (--wrap), in the test binary alone, and strike once in a run. */
+/* Bugs planted on purpose, to see that the simulator finds them. They sit between parts of the
+ * program (--wrap), in the test binary alone, and strike once in a run. */
 
 #include <stdbool.h>
 #include <stdint.h>

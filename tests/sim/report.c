@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A failed run is not taken down: the program says what it saw and ends at once. So checks may stand
- * anywhere, and nothing after them has to cope with a state that cannot be. An assertion of the
- * program under test is a finding like any other, and so is what a sanitizer finds. */
+/* A failed run is not taken down: the program says what it saw and ends at once. So checks may
+ * stand anywhere, and nothing after them has to cope with a state that cannot be. An assertion of
+ * the program under test is a finding like any other, and so is what a sanitizer finds. */
 
 #include <inttypes.h>
 #include <signal.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* About a third of all runs are calm: bytes come in any pieces, late and in another order, but nothing
- * is lost, workers are honest and there is room for everything. What becomes of a source is then known
- * from its behaviour alone, and anything else is a failure. In the other runs a few kinds of trouble,
- * drawn anew for each, are added; verdicts may then be worse, but only in the ways that the trouble
- * explains (scenario_verdicts()). */
+/* About a third of all runs are calm: bytes come in any pieces, late and in another order, but
+ * nothing is lost, workers are honest and there is room for everything. What becomes of a source is
+ * then known from its behaviour alone, and anything else is a failure. In the other runs a few
+ * kinds of trouble, drawn anew for each, are added; verdicts may then be worse, but only in the
+ * ways that the trouble explains (scenario_verdicts()). */
 
 #include <assert.h>
 #include <stdarg.h>
@@ -54,8 +54,8 @@ static void replace(char **place, char *with) {
 
 /* ---- sources ---- */
 
-/* Half of them do nothing worse than to answer in odd ways. One kills workers at most: else the pauses after
- * deaths would add up, and the others had to wait. */
+/* Half of them do nothing worse than to answer in odd ways. One kills workers at most: else the
+ * pauses after deaths would add up, and the others had to wait. */
 static Behaviour draw_behaviour(Chance *chance, Scenario *scenario) {
         if (chance_percent(chance, 50))
                 return (Behaviour) chance_below(chance, BEHAVIOUR_NO_CONTENT);
@@ -103,7 +103,8 @@ static char *draw_url(Chance *chance, const SourceScript *script) {
         }
 }
 
-/* That of an earlier source, or one more. Who leaves a connection in a bad state has a server to itself. */
+/* That of an earlier source, or one more. Who leaves a connection in a bad state has a server to
+ * itself. */
 static unsigned draw_server(Chance *chance, Scenario *scenario, Behaviour behaviour) {
         const SourceScript *other = scenario->n_sources == 0 ?
                         NULL :

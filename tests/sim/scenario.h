@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What happens in one run, all of it derived from the seed: sources and what they do, queries, clients,
- * faults, workers and resources. */
+/* What happens in one run, all of it derived from the seed: sources and what they do, queries,
+ * clients, faults, workers and resources. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Whole queries under seeded faults: the real control server, query engine, fetches, HTTP client, pool
- * and lanes, on a simulated loop, network and clock, with simulated workers.
+/* Whole queries under seeded faults: the real control server, query engine, fetches, HTTP client,
+ * pool and lanes, on a simulated loop, network and clock, with simulated workers.
  *
  *      sim-query --runs=10000          seeds 1 to 10,000
  *      sim-query --seed=N --runs=1     one of them again

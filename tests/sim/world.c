@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Building and taking down follow daemon/supervisor.c step by step, and so does the end: a signal lets
- * queries run to theirs, a second one withdraws them, then connections are closed, then the loop stops.
+/* Building and taking down follow daemon/supervisor.c step by step, and so does the end: a signal
+ * lets queries run to theirs, a second one withdraws them, then connections are closed, then the
+ * loop stops.
  *
  * Nothing may be left after that: no operation, no descriptor, no timer, no block of the arena, no
  * process, and, once all that travels has arrived, no peer. */
@@ -26,7 +27,8 @@
 #define MAX_DATA    65536u
 #define DESCRIPTORS 16384u
 
-/* After the stop: the longest deadline in runs that are not calm, then replies that are not read. */
+/* After the stop: the longest deadline in runs that are not calm, then replies that are not
+ * read. */
 #define END_WITHIN (60 * NSEC_PER_SEC)
 
 /* ---- the end ---- */

@@ -13,7 +13,8 @@
 #include "json-scan.h"
 #include "json-writer.h"
 
-/* Each test writes into its own buffer and says what must be in it; the scanner says that it is JSON. */
+/* Each test writes into its own buffer and says what must be in it; the scanner says that it is
+ * JSON. */
 static void expect(Buffer *buffer, const char *text) {
         assert_int_equal(buffer->error, 0);
         assert_int_equal(json_scan(buffer->data, buffer->size, 32, NULL), 0);

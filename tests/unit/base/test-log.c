@@ -180,7 +180,8 @@ static void test_rate_limit(void **state) {
                 log_warning("urgent");
         assert_in_range(journal_entries, 100, 200);
 
-        /* A place comes free within 10 ms; the first entry that gets one tells of those left out. */
+        /* A place comes free within 10 ms; the first entry that gets one tells of those left
+         * out. */
         begin();
         log_open("musterd", LOG_TARGET_STDERR, LOG_DEBUG);
         usleep(50000);

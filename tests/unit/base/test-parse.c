@@ -141,7 +141,8 @@ static void test_format_duration(void **state) {
         }
 }
 
-/* What is written is read back as the same span, for spans of all sizes, the longest text included. */
+/* What is written is read back as the same span, for spans of all sizes, the longest text
+ * included. */
 static void test_duration_round_trip(void **state) {
         char text[DURATION_TEXT_MAX];
         uint64_t seed = 1, again;

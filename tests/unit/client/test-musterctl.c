@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The built program from outside: exit status, what goes to stdout and what to stderr, in a pipe and on
- * a terminal. */
+/* The built program from outside: exit status, what goes to stdout and what to stderr, in a pipe
+ * and on a terminal. */
 
 #include <errno.h>
 #include <pty.h>
@@ -111,8 +111,8 @@ static int run(const FakeDaemon *fake, const char *line) {
         return run_with(fake, line, "");
 }
 
-/* Runs it on a terminal of 80 x 24; everything shown goes to outcome.out. `interrupt`: type Ctrl-C as
- * soon as this has been shown. */
+/* Runs it on a terminal of 80 x 24; everything shown goes to outcome.out. `interrupt`: type Ctrl-C
+ * as soon as this has been shown. */
 static int run_on_terminal(const FakeDaemon *fake, const char *line, const char *interrupt) {
         struct winsize size = { .ws_row = 24, .ws_col = 80 };
         char **words = split(line, fake->socket);

@@ -132,7 +132,8 @@ static void test_max_passages_is_that_of_the_records(void **state) {
         fail();
 }
 
-/* Every type that an input may have is one that the check knows; an unknown one fails an assertion. */
+/* Every type that an input may have is one that the check knows; an unknown one fails an
+ * assertion. */
 static void test_every_input_type_is_known(void **state) {
         for (size_t m = 0; m < n_interface_methods; m++) {
                 size_t n;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The server on the real loop, with clients that behave and clients that do not. Both ends live in one
- * thread: clients never block, and whoever waits for something turns the loop meanwhile. Queries are
- * those of a double, told by the question what to do. */
+/* The server on the real loop, with clients that behave and clients that do not. Both ends live in
+ * one thread: clients never block, and whoever waits for something turns the loop meanwhile.
+ * Queries are those of a double, told by the question what to do. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -689,7 +689,8 @@ static void test_too_large_with_its_end(void **state) {
         stop();
 }
 
-/* A byte now and then does not prolong the time of a call; a client that has not begun one may wait. */
+/* A byte now and then does not prolong the time of a call; a client that has not begun one may
+ * wait. */
 static void test_slow_call_is_dropped(void **state) {
         ControlLimits limits = control_default_limits;
 
@@ -947,7 +948,8 @@ static int restore_limit(void **state) {
         return setrlimit(RLIMIT_NOFILE, &limit_before);
 }
 
-/* With every descriptor in use clients are turned away at once, calmly; afterwards all is as before. */
+/* With every descriptor in use clients are turned away at once, calmly; afterwards all is as
+ * before. */
 static void test_out_of_descriptors(void **state) {
         enum {
                 TURNED_AWAY = 20,

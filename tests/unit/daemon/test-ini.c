@@ -82,7 +82,8 @@ static void test_continuation(void **state) {
         /* A line that begins with nothing. */
         expect("\\\n=v\n", "!2:1 the key before the = is \n");
         expect("[A]\n \\\n\\\n  k=v\n", "[A]@1:1\n4:3 k=v@4:5\n");
-        /* A trailing blank is no part of a value, so this backslash is not at the end of the line. */
+        /* A trailing blank is no part of a value, so this backslash is not at the end of the
+         * line. */
         expect("[A]\nk=a\\ \n", "[A]@1:1\n2:1 k=a\\@2:3\n");
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Fetches in the simulator: a scripted server says what the table below lets it say. After each test nothing may be
- * left in flight, open or in the arena. */
+/* Fetches in the simulator: a scripted server says what the table below lets it say. After each
+ * test nothing may be left in flight, open or in the arena. */
 
 #include <arpa/inet.h>
 #include <errno.h>

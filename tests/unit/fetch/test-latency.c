@@ -9,7 +9,8 @@
 #include "latency.h"
 
 static void assert_near(uint64_t value, uint64_t expected) {
-        /* Never too low by more than the rounding to microseconds, too high by at most one bucket. */
+        /* Never too low by more than the rounding to microseconds, too high by at most one
+         * bucket. */
         assert_true(value + NSEC_PER_USEC >= expected);
         assert_true(value <= expected + expected / 7 + 2 * NSEC_PER_USEC);
 }

@@ -208,7 +208,8 @@ static void test_peer_resets(void **state) {
         io_close(w->io, fd);
         RUN_UNTIL(w, script.closes);
 
-        /* Over TCP a close shows as an end of stream, and what is sent to it comes back as a reset. */
+        /* Over TCP a close shows as an end of stream, and what is sent to it comes back as a
+         * reset. */
         fd = connect_well(w, 80);
         sim_peer_close(script.peer, 0);
         probe_init(&received, w);

@@ -31,7 +31,8 @@ static void spoil_new(struct io_uring *ring) {
         unsigned head;
 
         io_uring_for_each_cqe(ring, head, cqe) {
-                /* Timeouts and cancels have the upper half's high bits set; only owners' operations are spoilt. */
+                /* Timeouts and cancels have the upper half's high bits set; only owners' operations
+                 * are spoilt. */
                 if (!spoil || cqe->user_data >> 62 != 0 || !spoil(cqe))
                         continue;
                 spoil = NULL;

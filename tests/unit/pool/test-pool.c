@@ -468,7 +468,8 @@ static void test_unbegun_task_is_spared_once(void **state) {
         kill_before_it_begins(f);
         assert_int_equal(job.task.n_tries, 0);
 
-        /* The next worker is stopped before it can take the task: it is ready in the turn that hands it out. */
+        /* The next worker is stopped before it can take the task: it is ready in the turn that
+         * hands it out. */
         pool_cancel(f->pool, &job.task);
         ready_wait(f);
         stop_worker(f);

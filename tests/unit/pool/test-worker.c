@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A worker that does what the document's first word says; see `commands`. Without a command it echoes. It is the
- * test program itself, started under another name. */
+/* A worker that does what the document's first word says; see `commands`. Without a command it
+ * echoes. It is the test program itself, started under another name. */
 
 #include <errno.h>
 #include <fcntl.h>

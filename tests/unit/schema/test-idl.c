@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Asks varlinkctl, where there is one that can, whether the descriptions of the interfaces are valid. */
+/* Asks varlinkctl, where there is one that can, whether the descriptions of the interfaces are
+ * valid. */
 
 #include <errno.h>
 #include <spawn.h>

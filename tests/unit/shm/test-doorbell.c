@@ -34,7 +34,8 @@ static void test_worker_flag(void **state) {
         assert_false(doorbell_wake_worker(&s));
 }
 
-/* The wake came between the flag and the sleep: there is no sleep. The bound is far off, so a hang shows. */
+/* The wake came between the flag and the sleep: there is no sleep. The bound is far off, so a hang
+ * shows. */
 static void test_wake_before_sleep(void **state) {
         WorkerState s = {};
 

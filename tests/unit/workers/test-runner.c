@@ -145,7 +145,8 @@ static int push(Fixture *f, const TaskRecord *task) {
         return r;
 }
 
-/* Waits for the next completion, checks it as a supervisor does and returns a copy of its result. */
+/* Waits for the next completion, checks it as a supervisor does and returns a copy of its
+ * result. */
 static ResultHeader *take(Fixture *f, uint32_t slot, bool release) {
         CompletionRecord c;
         uint64_t rings;
@@ -280,7 +281,8 @@ static void test_rules_arrive(void **state) {
         dispose(&f);
 }
 
-/* All strings together are over the limit: the last ones are cut, at a character; links go as a whole. */
+/* All strings together are over the limit: the last ones are cut, at a character; links go as a
+ * whole. */
 static void test_strings_are_cut(void **state) {
         Fixture f;
         prepare(&f, 1 << 20);
@@ -359,7 +361,8 @@ static void test_no_memory(void **state) {
         assert_too_large(&f);
 }
 
-/* Many results through an area that holds three of them; tasks come while the worker works or sleeps. */
+/* Many results through an area that holds three of them; tasks come while the worker works or
+ * sleeps. */
 static void test_area_is_used_again(void **state) {
         enum {
                 TASKS = 3000

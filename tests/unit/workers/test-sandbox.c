@@ -440,7 +440,8 @@ static void test_stranger_as_supervisor(void **state) {
         assert_int_equal(status_of(pid), SURVIVED);
 }
 
-/* A worker outlives its supervisor by no instruction that matters: the pipe that only it holds closes. */
+/* A worker outlives its supervisor by no instruction that matters: the pipe that only it holds
+ * closes. */
 static void test_dies_with_the_supervisor(void **state) {
         int pipe_fds[2];
         char byte;

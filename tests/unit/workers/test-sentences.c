@@ -80,7 +80,8 @@ static void test_wrapped(void **state) {
                 check(cases[i][0], true, cases[i][1]);
 }
 
-/* Whatever the text, sentences are short, in order, whole characters, and cover all that is no blank. */
+/* Whatever the text, sentences are short, in order, whole characters, and cover all that is no
+ * blank. */
 static void check_cover(const char *text, size_t size, bool wrapped) {
         SentenceIterator it = { .text = text, .size = size, .wrapped = wrapped };
         size_t start, end, last = 0;

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "capture.h"
-#include "options.h"
+#include "command-line.h"
 
 #define WORDS_MAX 12
 

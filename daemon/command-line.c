@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "macro.h"
-#include "options.h"
+#include "command-line.h"
 
 enum {
         OPTION_CONFIG_DIR = 0x100,
