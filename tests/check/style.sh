@@ -4,7 +4,6 @@
 # style.sh SOURCE: what neither the compiler nor clang-format looks for.
 
 set -eu # no pipefail: that grep finds nothing is what is wanted
-shopt -s lastpipe # refuse() counts in this shell
 shopt -s lastpipe # refuse() counts
 cd "$1"
 failures=0
