@@ -317,7 +317,7 @@ void scenario_make(Scenario *ret, uint64_t seed) {
 
         if (config_new(&config) < 0)
                 abort();
-        *ret = (Scenario){ .seed = seed, .config = config };
+        *ret = (Scenario){ .config = config };
         ret->calm = chance_percent(&chance, 35);
         ret->sim.seed = chance_next(&chance);
         draw_faults(&chance, ret);

@@ -111,7 +111,6 @@ typedef struct QueryScript {
 } QueryScript;
 
 typedef struct Scenario {
-        uint64_t seed;
         bool calm; /* nothing goes wrong but for what sources do: verdicts are determined */
         SimOptions sim;
         Config *config;
