@@ -68,7 +68,7 @@ static int fetch_refuse(Fetch *fetch, Verdict verdict, const char *error) {
         return -ECANCELED;
 }
 
-static const char *status_text(int status) {
+static const char *reason_phrase(int status) {
         static const struct {
                 int status;
                 const char *text;
@@ -96,7 +96,7 @@ static int fetch_check_status(Fetch *fetch, int status) {
 
         if (status >= 200 && status <= 299)
                 return 0;
-        const char *words = status_text(status);
+        const char *words = reason_phrase(status);
         (void) snprintf(text, sizeof(text), "the source answered %d%s%s", status, *words ? " " : "",
                         words);
         return fetch_refuse(fetch, status == 429 ? VERDICT_QUOTA : VERDICT_HTTP, text);

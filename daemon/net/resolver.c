@@ -175,7 +175,7 @@ static void on_timer(IoTimer *timer) {
 
 /* ---- lookups ---- */
 
-static const char *status_text(int status) {
+static const char *ares_text(int status) {
         switch (status) {
         case ARES_ENOTFOUND:
                 return "no such host";
@@ -217,7 +217,7 @@ static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo
                 for (; node && request->n < RESOLVER_MAX_ADDRESSES; node = node->ai_next)
                         request->n += take_address(request, node);
                 if (request->n == 0)
-                        request->error = status_text(status == ARES_SUCCESS ? ARES_ENODATA : status);
+                        request->error = ares_text(status == ARES_SUCCESS ? ARES_ENODATA : status);
                 request->answered = true;
                 io_post(request->resolver->io, &request->task);
         }
