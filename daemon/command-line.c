@@ -7,8 +7,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "macro.h"
 #include "command-line.h"
+#include "macro.h"
 
 enum {
         OPTION_CONFIG_DIR = 0x100,

@@ -2,9 +2,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "command-line.h"
 #include "config-file.h"
 #include "log.h"
-#include "command-line.h"
 #include "source.h"
 #include "supervisor.h"
 

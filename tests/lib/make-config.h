@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Configurations of tests, made without files. */
+/* Configurations of tests, made without files. What cannot be made ends the test, also without
+ * assertions. */
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,10 +18,11 @@ static inline void make_setting(SourceConfig *source, const char *setting) {
                 if (strlen(source_keys[i].name) == size &&
                     strncmp(source_keys[i].name, setting, size) == 0) {
                         int r = config_set(source, &source_keys[i], setting + size + 1, &message);
-                        assert(r == 0);
+                        if (r != 0)
+                                abort();
                         return;
                 }
-        assert(!"there is no such key");
+        abort(); /* there is no such key */
 }
 
 /* `settings` ends with NULL. */
@@ -29,7 +30,8 @@ static inline SourceConfig *make_source(const char *name, const char *const sett
         SourceConfig *source = NULL;
 
         int r = source_config_new(&source, name, "/etc/muster/sources.d/x.source");
-        assert(r == 0);
+        if (r != 0)
+                abort();
         for (size_t i = 0; settings[i]; i++)
                 make_setting(source, settings[i]);
         return source;
@@ -39,14 +41,16 @@ static inline Config *make_config(void) {
         Config *config = NULL;
 
         int r = config_new(&config);
-        assert(r == 0);
+        if (r != 0)
+                abort();
         return config;
 }
 
 static inline void make_config_source(Config *config, const char *name, const char *const settings[]) {
         int r = config_add_source(config, make_source(name, settings));
 
-        assert(r == 0);
+        if (r != 0)
+                abort();
 }
 
 #define SETTINGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
