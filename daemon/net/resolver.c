@@ -234,6 +234,33 @@ static void deliver(IoTask *task) {
         lookup->done(lookup, request->addresses, request->n, request->error);
 }
 
+/* RFC 6761, section 6.3: these names are the loopback, whatever a hosts file or a name server says. */
+static bool is_localhost(const char *host) {
+        static const char suffix[] = ".localhost";
+        size_t n = strlen(host);
+
+        return strcmp(host, suffix + 1) == 0 ||
+                        (n >= sizeof(suffix) && strcmp(host + n + 1 - sizeof(suffix), suffix) == 0);
+}
+
+static void answer_localhost(Request *request) {
+        request->addresses[0] = (Address){
+                .v4 = { .sin_family = AF_INET,
+                        .sin_port = htons(request->port),
+                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) },
+                .size = sizeof(struct sockaddr_in),
+        };
+        request->addresses[1] = (Address){
+                .v6 = { .sin6_family = AF_INET6,
+                        .sin6_port = htons(request->port),
+                        .sin6_addr = IN6ADDR_LOOPBACK_INIT },
+                .size = sizeof(struct sockaddr_in6),
+        };
+        request->n = 2;
+        request->answered = true;
+        io_post(request->resolver->io, &request->task);
+}
+
 static int cares_lookup(Resolver *resolver, ResolverLookup *lookup, const char *host, uint16_t port) {
         static const struct ares_addrinfo_hints hints = {
                 .ai_family = AF_UNSPEC,
@@ -252,6 +279,10 @@ static int cares_lookup(Resolver *resolver, ResolverLookup *lookup, const char *
         lookup->private = request;
         r->n_lookups++;
 
+        if (is_localhost(host)) {
+                answer_localhost(request);
+                return 0;
+        }
         ares_getaddrinfo(r->channel, host, NULL, &hints, on_answer, request);
         set_timer(r);
         return 0;

@@ -339,17 +339,22 @@ static void test_addresses(void **state) {
         assert_true(IN6_IS_ADDR_LOOPBACK(&l.addresses[0].v6.sin6_addr));
 }
 
-static void test_hosts_file(void **state) {
+static void test_localhost(void **state) {
+        static const char *const names[] = { "localhost", "a.localhost" };
         Fixture *f = *state;
-        Lookup l = { 0 };
-        start(f, &l, "localhost");
-        finish(f, &l);
-        assert_null(l.error);
-        for (size_t i = 0; i < l.n; i++)
-                assert_true(l.addresses[i].any.sa_family == AF_INET ?
-                                            l.addresses[i].v4.sin_addr.s_addr ==
-                                                            htonl(INADDR_LOOPBACK) :
-                                            IN6_IS_ADDR_LOOPBACK(&l.addresses[i].v6.sin6_addr));
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                Lookup l = { 0 };
+
+                start(f, &l, names[i]);
+                finish(f, &l);
+                assert_null(l.error);
+                assert_int_equal(l.n, 2);
+                assert_int_equal(l.addresses[0].v4.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+                assert_int_equal(l.addresses[0].v4.sin_port, htons(8080));
+                assert_true(IN6_IS_ADDR_LOOPBACK(&l.addresses[1].v6.sin6_addr));
+                assert_int_equal(l.addresses[1].v6.sin6_port, htons(8080));
+        }
 }
 
 static void test_odd_names(void **state) {
@@ -421,7 +426,7 @@ static void test_defaults(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 TEST(test_answers),        TEST(test_all_at_once),      TEST(test_addresses),
-                TEST(test_hosts_file),     TEST(test_odd_names),        TEST(test_cancel),
+                TEST(test_localhost),      TEST(test_odd_names),        TEST(test_cancel),
                 TEST(test_free_in_flight), TEST(test_lookup_from_done), TEST(test_defaults),
         };
         return cmocka_run_group_tests_name("resolver", tests, start_server, stop_server);
