@@ -234,7 +234,7 @@ static void deliver(IoTask *task) {
         lookup->done(lookup, request->addresses, request->n, request->error);
 }
 
-/* RFC 6761, section 6.3: these names are the loopback, whatever a hosts file or a name server says. */
+/* RFC 6761, section 6.3: these names are the loopback, whatever hosts files and servers say. */
 static bool is_localhost(const char *host) {
         static const char suffix[] = ".localhost";
         size_t n = strlen(host);
