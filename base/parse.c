@@ -254,3 +254,11 @@ char *format_duration(char buffer[static DURATION_TEXT_MAX], uint64_t ns) {
         assert(at < DURATION_TEXT_MAX);
         return buffer;
 }
+
+char *format_about(char buffer[static DURATION_TEXT_MAX], uint64_t ns) {
+        uint64_t step = 1;
+
+        while (ns / step >= 1000)
+                step *= 10;
+        return format_duration(buffer, ns / step * step + (ns % step * 2 >= step ? step : 0));
+}

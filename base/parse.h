@@ -27,3 +27,5 @@ int parse_hex(const char *text, size_t size, uint64_t *ret);
 /* Writes a span as a person would ("500ms", "5s", "1min 30s"); returns `buffer`. */
 #define DURATION_TEXT_MAX 64
 char *format_duration(char buffer[static DURATION_TEXT_MAX], uint64_t ns);
+/* The same of a measured span, rounded to three digits. */
+char *format_about(char buffer[static DURATION_TEXT_MAX], uint64_t ns);

@@ -58,11 +58,13 @@ source_file() {
     printf '%s\n' "[Source]" "$@" >"$run/config/sources.d/$name.source"
 }
 
-# start_musterd WORKERS LINES [WRAPPER...]: sets `daemon` and `socket`. LINES go to muster.conf.
+# start_musterd WORKERS LINES [WRAPPER...]: sets `daemon` and `socket`. LINES go to muster.conf. Without a [Cache] section
+# among them every document is fetched and read anew.
 start_musterd() {
     local workers=$1 lines=$2
     shift 2
     mkdir -p "$run/config" "$run/state"
+    [[ $lines == *"[Cache]"* ]] || lines+=$'\n[Cache]\nTTLSec=0'
     printf '[Supervisor]\nWorkers=%s\n%s\n' "$workers" "$lines" >"$run/config/muster.conf"
     socket=$run/io.muster
     "$@" "$build/daemon/musterd" --config-dir="$run/config" --state-dir="$run/state" --socket="$socket" \
@@ -82,9 +84,21 @@ stop_musterd() {
     started=("${started[@]/$daemon/}")
 }
 
+# counter SOURCE NAME: what musterd has counted for the source, of what schema/counters.def lists.
+counter() {
+    "$build/client/musterctl" --socket="$socket" --json=short source "$1" |
+        sed -n "s/.*\"counters\":{[^}]*\"$2\":\([0-9]*\).*/\1/p"
+}
+
+# server_count ADDRESS: the requests that the source server there has got.
+server_count() {
+    python3 -c 'import json, sys, urllib.request
+print(json.load(urllib.request.urlopen("http://" + sys.argv[1] + "/count"))["requests"])' "$1"
+}
+
 # median FILE KEY: of lines with KEY=NUMBER.
 median() {
-    sed -n "s/.*\b$2=\([0-9.]*\).*/\1/p" "$1" | sort -g |
+    sed -n "s/.*\b$2=\([0-9.]\+\).*/\1/p" "$1" | sort -g |
         awk '{ v[NR] = $1 } END { if (NR) print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2; else print "nan" }'
 }
 
@@ -92,7 +106,7 @@ median() {
 check() {
     local verdict
     verdict=$(awk -v v="$2" -v r="$3" -v t="$4" 'BEGIN {
-        ok = v != "nan" && (r == "<=" ? v + 0 <= t + 0 : r == ">=" ? v + 0 >= t + 0 : v + 0 < t + 0)
+        ok = v != "nan" && v != "" && (r == "<=" ? v + 0 <= t + 0 : r == ">=" ? v + 0 >= t + 0 : v + 0 < t + 0)
         print ok ? "reached" : "MISSED"
     }')
     printf '%-58s %10s   target %s %-8s %s\n' "$1" "$2" "$3" "$4" "$verdict"
@@ -103,9 +117,11 @@ miss() {
     missed=1
 }
 
-# ratio A B: with three digits.
+# ratio A B: with three digits; nan without both.
 ratio() {
-    awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", a / b }'
+    awk -v a="$1" -v b="$2" 'BEGIN {
+        if (a == "nan" || b == "nan" || b + 0 == 0) print "nan"; else printf "%.3f", a / b
+    }'
 }
 
 finish() {

@@ -20,6 +20,13 @@
 
 /* What to do about the stage that takes most of the critical path. */
 static const char *const advice[STAGE_KINDS] = {
+        [STAGE_CACHE] = "The cache has what was asked for: measure with it bypassed.",
+        [STAGE_SHARE] = "It waits for another query's request.",
+        [STAGE_BREAKER] = "A breaker is open: see `musterctl source NAME`.",
+        [STAGE_QUOTA] = "A quota is used up: see `musterctl source NAME`.",
+        [STAGE_BACKOFF] = "It pauses between attempts: mend the source, or lower BackoffSec=.",
+        [STAGE_HEDGE] = "It is asked twice because it is slow at times.",
+        [STAGE_FALLBACK] = "A substitute is shown: see `musterctl source NAME`.",
         [STAGE_QUEUE] = "Fetches wait for a place: the limits in muster.conf and in the source hold "
                         "them back.",
         [STAGE_RESOLVE] = "The host name resolves slowly: use a nearer name server, or an address in "
@@ -41,7 +48,7 @@ static const char *const advice[STAGE_KINDS] = {
         [STAGE_UNKNOWN] = "musterctl does not know this stage: use the one that belongs to musterd.",
 };
 
-_Static_assert(STAGE_COUNT == 10, "a new stage needs advice of its own");
+_Static_assert(STAGE_COUNT == 17, "a new stage needs advice of its own");
 
 void bench_deinit(Bench *bench) {
         for (size_t i = 0; i < bench->n_sources; i++) {

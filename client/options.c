@@ -7,6 +7,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "interface.h"
 #include "macro.h"
 #include "options.h"
 #include "output.h"
@@ -91,6 +92,27 @@ static int parse_repeat(const char *value, uint64_t *ret) {
         return 0;
 }
 
+static int parse_number(OptionId id, const char *value, uint64_t *ret) {
+        if (parse_u64(value, ret) >= 0 && *ret <= INT64_MAX)
+                return 0;
+        return refuse(id, value, "is no number");
+}
+
+/* One of the values that the interface has for it. */
+static int parse_choice(OptionId id, const char *value, const char *type, const char **ret) {
+        size_t n;
+        const InterfaceField *choices = interface_fields(USE_VALUE, type, &n);
+        Buffer wanted = BUFFER_INIT(0);
+
+        *ret = value;
+        if (interface_value(type, value) >= 0)
+                return 0;
+        for (size_t i = 0; i < n; i++)
+                (void) buffer_printf(&wanted, "%s%s", i > 0 ? ", " : "is none of ", choices[i].name);
+        CLEANUP_FREE char *text = buffer_steal(&wanted);
+        return text ? refuse(id, value, text) : -ENOMEM;
+}
+
 static int add_source(const char *value, json_t **sources) {
         if (!*sources)
                 *sources = json_array();
@@ -112,6 +134,8 @@ static int add_parameter(const char *value, json_t **parameters) {
 
 static int option_apply(Options *options, OptionId id, const char *value) {
         options->given |= UINT64_C(1) << id;
+        if (id == OPTION_NO_CACHE)
+                options->cache = "bypass";
         if (!value)
                 return 0;
         if (!utf8_valid(value, strlen(value)))
@@ -130,20 +154,21 @@ static int option_apply(Options *options, OptionId id, const char *value) {
         case OPTION_DEADLINE:
                 return parse_deadline(value, &options->deadline_ms);
         case OPTION_POLICY:
-                options->policy = value;
-                if (strcmp(value, "best_effort") == 0 || strcmp(value, "fail_fast") == 0)
-                        return 0;
-                return refuse(id, value, "is neither best_effort nor fail_fast");
+                return parse_choice(id, value, "Policy", &options->policy);
         case OPTION_MAX_PASSAGES:
-                if (parse_u64(value, &options->max_passages) >= 0 &&
-                    options->max_passages <= INT64_MAX)
-                        return 0;
-                return refuse(id, value, "is no number");
+                return parse_number(id, value, &options->max_passages);
+        case OPTION_QUORUM:
+                return parse_number(id, value, &options->quorum);
+        case OPTION_CACHE:
+                return parse_choice(id, value, "CacheUse", &options->cache);
+        case OPTION_PRIORITY:
+                return parse_choice(id, value, "Priority", &options->priority);
         case OPTION_REPEAT:
                 return parse_repeat(value, &options->repeat);
         case OPTION_HELP:
         case OPTION_VERSION:
         case OPTION_NO_PAGER:
+        case OPTION_NO_CACHE:
         case OPTION_TIMELINE:
         case OPTION_COUNT:
                 return 0;

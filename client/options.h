@@ -38,6 +38,9 @@ typedef struct Options {
         uint64_t deadline_ms;
         const char *policy;
         uint64_t max_passages;
+        uint64_t quorum;
+        const char *cache;
+        const char *priority;
         uint64_t repeat;
         char **words; /* the verb and its arguments */
         size_t n_words;

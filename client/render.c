@@ -12,6 +12,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "fields.h"
+#include "interface.h"
 #include "parse.h"
 #include "render.h"
 #include "table.h"
@@ -35,11 +36,41 @@ static void duration_cell(Table *table, double ms) {
                 table_text(table, TONE_PLAIN, NULL);
 }
 
+static void breaker_cell(Table *table, const json_t *breaker) {
+        const char *state = field_text(breaker, "state");
+
+        table_text(table, !state || strcmp(state, "closed") == 0 ? TONE_PLAIN : TONE_BAD, state);
+}
+
+static void plan_row(Table *table, const json_t *source) {
+        const char *cached = field_text(source, "cached");
+        bool ask = field_true(source, "would_ask");
+
+        table_text(table, TONE_PLAIN, field_text(source, "source"));
+        table_text(table, ask ? TONE_GOOD : TONE_WARN, ask ? "yes" : "no");
+        duration_cell(table, field_number(source, "timeout_ms"));
+        breaker_cell(table, json_object_get(source, "breaker"));
+        number_cell(table, field_number(source, "attempts"), 0);
+        number_cell(table, field_number(source, "retries_left"), 0);
+        duration_cell(table, field_number(source, "hedge_ms"));
+        number_cell(table, field_number(source, "daily_left"), 0);
+        table_text(table, TONE_GOOD, cached && strcmp(cached, "nothing") != 0 ? cached : NULL);
+        table_text(table, TONE_PLAIN, field_text(source, "method"));
+        table_text(table, TONE_PLAIN, field_text(source, "url"));
+        table_text(table, TONE_PLAIN, field_text(source, "reason"));
+}
+
 int render_explain(Buffer *out, const View *view, const json_t *plan) {
         static const TableColumn columns[] = {
                 { "SOURCE", TABLE_SHRINK },
                 { "ASK", 0 },
                 { "TIMEOUT", TABLE_RIGHT | TABLE_EXTRA },
+                { "BREAKER", TABLE_EXTRA },
+                { "ATTEMPTS", TABLE_RIGHT | TABLE_EXTRA },
+                { "BUDGET", TABLE_RIGHT | TABLE_EXTRA },
+                { "HEDGE AFTER", TABLE_RIGHT | TABLE_EXTRA },
+                { "DAILY LEFT", TABLE_RIGHT | TABLE_EXTRA },
+                { "CACHED", TABLE_EXTRA },
                 { "METHOD", TABLE_EXTRA },
                 { "URL", TABLE_SHRINK },
                 { "REASON", TABLE_SHRINK },
@@ -50,15 +81,9 @@ int render_explain(Buffer *out, const View *view, const json_t *plan) {
 
         for (size_t i = 0; i < count; i++) {
                 const json_t *source = json_array_get(sources, i);
-                bool ask = field_true(source, "would_ask");
 
-                asked += ask;
-                table_text(&table, TONE_PLAIN, field_text(source, "source"));
-                table_text(&table, ask ? TONE_GOOD : TONE_WARN, ask ? "yes" : "no");
-                duration_cell(&table, field_number(source, "timeout_ms"));
-                table_text(&table, TONE_PLAIN, field_text(source, "method"));
-                table_text(&table, TONE_PLAIN, field_text(source, "url"));
-                table_text(&table, TONE_PLAIN, field_text(source, "reason"));
+                asked += field_true(source, "would_ask");
+                plan_row(&table, source);
         }
         int r = table_render(&table, out, view, 0);
         (void) buffer_printf(
@@ -68,18 +93,15 @@ int render_explain(Buffer *out, const View *view, const json_t *plan) {
 }
 
 static void source_row(Table *table, const json_t *source) {
-        const json_t *breaker = json_object_get(source, "breaker");
         const json_t *latency = json_object_get(source, "latency");
         const json_t *enabled = json_object_get(source, "enabled");
-        const char *state = field_text(breaker, "state");
-        bool closed = !state || strcmp(state, "closed") == 0;
 
         table_text(table, TONE_PLAIN, field_text(source, "name"));
         table_text(table, json_is_false(enabled) ? TONE_WARN : TONE_PLAIN,
                    json_is_boolean(enabled) ? json_is_true(enabled) ? "yes" : "no" : NULL);
         table_text(table, TONE_PLAIN, field_text(source, "class"));
         table_text(table, TONE_PLAIN, field_text(source, "engine"));
-        table_text(table, closed ? TONE_PLAIN : TONE_BAD, state);
+        breaker_cell(table, json_object_get(source, "breaker"));
         number_cell(table, field_number(source, "in_flight"), 0);
         number_cell(table, field_number(latency, "count"), 0);
         number_cell(table, field_number(latency, "p50_ms"), 1);
@@ -272,6 +294,25 @@ int render_status(Buffer *out, const View *view, const json_t *status) {
         int r = rest ? put_object(out, view, rest, 0) : -ENOMEM;
         json_decref(rest);
         return r < 0 ? r : render_workers(out, view, json_object_get(status, "workers"));
+}
+
+int render_flush(Buffer *out, const View *view, const json_t *flushed) {
+        json_int_t entries = json_integer_value(json_object_get(flushed, "entries"));
+
+        (void) buffer_printf(
+                        out, "%lld %s dropped.\n", (long long) entries,
+                        entries == 1 ? "entry" : "entries");
+        return out->error;
+}
+
+void render_breaker(Buffer *out, const View *view, const char *source, const char *setting) {
+        size_t n;
+        const InterfaceField *settings = interface_fields(USE_VALUE, "BreakerSetting", &n);
+        int which = interface_value("BreakerSetting", setting);
+
+        (void) buffer_append_string(out, "The breaker of ");
+        (void) text_put(out, view, source, strlen(source), 0);
+        (void) buffer_printf(out, " is set to %s. %s\n", setting, settings[which].help);
 }
 
 /* Varlink errors in words. `field` names the member of the error's parameters that %s stands

@@ -14,6 +14,11 @@ int render_explain(Buffer *out, const View *view, const json_t *plan);
 int render_sources(Buffer *out, const View *view, const json_t *list);
 int render_source(Buffer *out, const View *view, const json_t *source);
 int render_status(Buffer *out, const View *view, const json_t *status);
+int render_event(Buffer *out, const View *view, const json_t *event); /* times are local */
+int render_flush(Buffer *out, const View *view, const json_t *flushed);
+
+/* What SetBreaker has done; the setting is one of the interface's. */
+void render_breaker(Buffer *out, const View *view, const char *source, const char *setting);
 
 /* A sentence that says what the Varlink error means and what to do; the caller frees. NULL: no
  * memory. */

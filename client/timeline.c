@@ -27,16 +27,30 @@
 static const struct {
         const char *unicode, *ascii;
         Tone tone;
+        bool moment; /* a decision, which takes no time and is seen all the same */
 } fills[STAGE_KINDS] = {
-        [STAGE_QUEUE] = { "·", ".", TONE_FAINT },    [STAGE_RESOLVE] = { "▁", "n", TONE_CYAN },
-        [STAGE_CONNECT] = { "▂", "c", TONE_CYAN },   [STAGE_TLS] = { "▃", "t", TONE_CYAN },
-        [STAGE_SEND] = { "▄", "s", TONE_CYAN },      [STAGE_WAIT] = { "░", "-", TONE_BLUE },
-        [STAGE_RECEIVE] = { "▒", "=", TONE_BLUE },   [STAGE_LANE] = { "╌", "~", TONE_WARN },
-        [STAGE_DECODE] = { "▓", "d", TONE_MAGENTA }, [STAGE_ENGINE] = { "█", "#", TONE_GOOD },
-        [STAGE_PAUSE] = { " ", " ", TONE_PLAIN },    [STAGE_UNKNOWN] = { "?", "?", TONE_PLAIN },
+        [STAGE_CACHE] = { "◆", "C", TONE_GOOD, true },
+        [STAGE_SHARE] = { "◇", "S", TONE_GOOD, true },
+        [STAGE_BREAKER] = { "×", "X", TONE_BAD, true },
+        [STAGE_QUOTA] = { "¤", "Q", TONE_BAD, true },
+        [STAGE_HEDGE] = { "‖", "H", TONE_WARN, true },
+        [STAGE_FALLBACK] = { "↪", "F", TONE_WARN, true },
+        [STAGE_QUEUE] = { "·", ".", TONE_FAINT, false },
+        [STAGE_BACKOFF] = { "∙", ",", TONE_FAINT, false },
+        [STAGE_RESOLVE] = { "▁", "n", TONE_CYAN, false },
+        [STAGE_CONNECT] = { "▂", "c", TONE_CYAN, false },
+        [STAGE_TLS] = { "▃", "t", TONE_CYAN, false },
+        [STAGE_SEND] = { "▄", "s", TONE_CYAN, false },
+        [STAGE_WAIT] = { "░", "-", TONE_BLUE, false },
+        [STAGE_RECEIVE] = { "▒", "=", TONE_BLUE, false },
+        [STAGE_LANE] = { "╌", "~", TONE_WARN, false },
+        [STAGE_DECODE] = { "▓", "d", TONE_MAGENTA, false },
+        [STAGE_ENGINE] = { "█", "#", TONE_GOOD, false },
+        [STAGE_PAUSE] = { " ", " ", TONE_PLAIN, false },
+        [STAGE_UNKNOWN] = { "?", "?", TONE_PLAIN, false },
 };
 
-_Static_assert(STAGE_COUNT == 10, "a new stage needs a character of its own");
+_Static_assert(STAGE_COUNT == 17, "a new stage needs a character of its own");
 
 /* One attempt of a source. */
 typedef struct Row {
@@ -174,7 +188,7 @@ static int drawing_measure(Drawing *d) {
         return 0;
 }
 
-/* The stage that covers most of [from, to), or -1. */
+/* A decision that fell within [from, to), else the stage that covers most of it, or -1. */
 static int cell_stage(const Row *row, double from, double to) {
         double most = 0;
         int stage = -1;
@@ -183,6 +197,8 @@ static int cell_stage(const Row *row, double from, double to) {
                 const Span *span = &row->spans[i];
                 double covered = MIN(span->end, to) - MAX(span->start, from);
 
+                if (fills[span->stage].moment && span->start >= from && span->start < to)
+                        return span->stage;
                 if (covered > most) {
                         most = covered;
                         stage = span->stage;
@@ -196,7 +212,8 @@ static void draw_bar(const Drawing *d, const Row *row, Buffer *out, bool seen[])
         Tone tone = TONE_PLAIN;
 
         for (size_t i = 0; i < d->bar; i++) {
-                int stage = cell_stage(row, cell_ms * (double) i, cell_ms * (double) (i + 1));
+                double to = i + 1 < d->bar ? cell_ms * (double) (i + 1) : HUGE_VAL;
+                int stage = cell_stage(row, cell_ms * (double) i, to);
                 Tone next = stage < 0 ? TONE_PLAIN : fills[stage].tone;
 
                 if (next != tone) {

@@ -16,6 +16,7 @@
 #include "call.h"
 #include "cleanup.h"
 #include "fields.h"
+#include "interface.h"
 #include "json-scan.h"
 #include "json-text.h"
 #include "options.h"
@@ -34,16 +35,16 @@
 
 typedef struct Context {
         const Options *options;
-        const char *argument; /* of the verb, or NULL */
-        View view;            /* of stdout */
+        char **arguments; /* of the verb; behind the last one is NULL */
+        View view;        /* of stdout */
         const char *socket;
         Caller caller;
 } Context;
 
 typedef struct Verb {
         const char *name;
-        const char *argument; /* as shown; in brackets when it may be left out; NULL: none */
-        uint64_t options;     /* besides those that every verb takes */
+        const char *arguments; /* as shown, a word each; in brackets when it may be left out */
+        uint64_t options;      /* besides those that every verb takes */
         int (*run)(Context *context);
         const char *help;
 } Verb;
@@ -156,22 +157,28 @@ call_and_show(Context *context, const char *method, const json_t *parameters,
         return finish(context, &out, r, /* page= */ true);
 }
 
-/* Parameters of Query and Explain; NULL: no memory. */
+/* Parameters of Query and Explain: what was given, the daemon knows the rest. NULL: no memory. */
 static json_t *query_parameters(const Options *options, const char *question) {
-        json_t *parameters =
-                        json_pack("{s:s, s:O*, s:O*, s:s*}", "question", question, "sources",
-                                  options->sources, "parameters", options->parameters, "policy",
-                                  options->policy);
+        const struct {
+                uint64_t bit;
+                const char *name;
+                uint64_t value;
+        } numbers[] = {
+                { OPTION_BIT(DEADLINE), "deadline_ms", options->deadline_ms },
+                { OPTION_BIT(MAX_PASSAGES), "max_passages", options->max_passages },
+                { OPTION_BIT(QUORUM), "quorum", options->quorum },
+        };
+        json_t *parameters = json_pack(
+                        "{s:s, s:O*, s:O*, s:s*, s:s*, s:s*}", "question", question, "sources",
+                        options->sources, "parameters", options->parameters, "policy",
+                        options->policy, "cache", options->cache, "priority", options->priority);
         int r = parameters ? 0 : -1;
 
-        if (r == 0 && options->deadline_ms > 0)
-                r = json_object_set_new(
-                                parameters, "deadline_ms",
-                                json_integer((json_int_t) options->deadline_ms));
-        if (r == 0 && (options->given & OPTION_BIT(MAX_PASSAGES)))
-                r = json_object_set_new(
-                                parameters, "max_passages",
-                                json_integer((json_int_t) options->max_passages));
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(numbers); i++)
+                if (options->given & numbers[i].bit)
+                        r = json_object_set_new(
+                                        parameters, numbers[i].name,
+                                        json_integer((json_int_t) numbers[i].value));
         if (r < 0) {
                 json_decref(parameters);
                 return NULL;
@@ -241,7 +248,7 @@ static int show_answer(const Context *context, const Reply *reply) {
 
 static int verb_query(Context *context) {
         CLEANUP(reply_deinit) Reply reply = { 0 };
-        json_t *parameters = query_parameters(context->options, context->argument);
+        json_t *parameters = query_parameters(context->options, context->arguments[0]);
         int r;
 
         if (!parameters)
@@ -260,7 +267,7 @@ static int verb_query(Context *context) {
 }
 
 static int verb_explain(Context *context) {
-        json_t *parameters = query_parameters(context->options, context->argument);
+        json_t *parameters = query_parameters(context->options, context->arguments[0]);
 
         if (!parameters)
                 return fail_internally(-ENOMEM);
@@ -278,13 +285,69 @@ static int verb_sources(Context *context) {
 }
 
 static int verb_source(Context *context) {
-        json_t *parameters = json_pack("{s:s}", "source", context->argument);
+        json_t *parameters = json_pack("{s:s}", "source", context->arguments[0]);
 
         if (!parameters)
                 return fail_internally(-ENOMEM);
         int r = call_and_show(context, "io.muster.DescribeSource", parameters, render_source);
         json_decref(parameters);
         return r;
+}
+
+static int verb_breaker(Context *context) {
+        CLEANUP(reply_deinit) Reply reply = { 0 };
+        const char *source = context->arguments[0], *state = context->arguments[1];
+        Buffer out = BUFFER_INIT(0);
+
+        if (interface_value("BreakerSetting", state) < 0) {
+                complain("breaker: %s is none of auto, open, closed", state);
+                return STATUS_USAGE;
+        }
+        json_t *parameters = json_pack("{s:s, s:s}", "source", source, "state", state);
+        if (!parameters)
+                return fail_internally(-ENOMEM);
+        int r = connect_to_daemon(context);
+        if (r == 0)
+                r = call(context, "io.muster.SetBreaker", parameters, CALL_TIMEOUT, &reply);
+        json_decref(parameters);
+        if (r != 0)
+                return r;
+        if (context->options->json != JSON_OFF)
+                return finish_json(context, reply.text, reply.size);
+        render_breaker(&out, &context->view, source, state);
+        return finish(context, &out, out.error, /* page= */ false);
+}
+
+static int verb_flush_cache(Context *context) {
+        return call_and_show(context, "io.muster.FlushCache", NULL, render_flush);
+}
+
+static int show_event(const Context *context, const Reply *reply) {
+        Buffer out = BUFFER_INIT(0);
+
+        if (context->options->json != JSON_OFF)
+                return finish_json(context, reply->text, reply->size);
+        int r = render_event(&out, &context->view, reply->parameters);
+        return finish(context, &out, r, /* page= */ false);
+}
+
+/* Until the daemon stops or goes away, which is a failure, since it does not end by the user's
+ * wish: that comes as a signal. */
+static int verb_monitor(Context *context) {
+        int status = connect_to_daemon(context);
+        int r = status == 0 ? caller_send(&context->caller, "io.muster.Monitor", NULL, true) : 0;
+
+        while (status == 0 && r >= 0) {
+                CLEANUP(reply_deinit) Reply reply = { 0 };
+
+                r = caller_receive(&context->caller, TIME_INFINITY, &reply);
+                if (r == -EINTR)
+                        r = 0;
+                else if (r >= 0)
+                        status = reply.error ? fail_with_refusal(&reply) :
+                                               show_event(context, &reply);
+        }
+        return status != 0 ? status : fail_to_reach(context, r);
 }
 
 /* The whole of FILE, or of standard input. */
@@ -339,7 +402,7 @@ static int show_timeline(const Context *context, const char *text, size_t size) 
 
 static int verb_timeline(Context *context) {
         CLEANUP(buffer_deinit) Buffer file = BUFFER_INIT(CALL_MESSAGE_MAX);
-        const char *name = context->argument, *text = NULL;
+        const char *name = context->arguments[0], *text = NULL;
         bool standard = !name || strcmp(name, "-") == 0;
         size_t size = 0;
         int r;
@@ -350,7 +413,7 @@ static int verb_timeline(Context *context) {
                 return STATUS_USAGE;
         }
         name = standard ? "standard input" : name;
-        r = read_file(context->argument, &file);
+        r = read_file(context->arguments[0], &file);
         if (r < 0) {
                 complain("cannot read %s: %s", name, strerrordesc_np(-r));
                 return STATUS_FAILED;
@@ -424,13 +487,16 @@ static int bench_sources(Context *context, json_t *parameters, const json_t *nam
 }
 
 static int verb_bench(Context *context) {
-        const char *question = context->argument ? context->argument : BENCH_QUESTION;
+        const char *question = context->arguments[0] ? context->arguments[0] : BENCH_QUESTION;
         json_t *parameters = query_parameters(context->options, question);
         json_t *names = NULL;
         int r;
 
-        if (!parameters)
+        /* A kept answer would tell how fast the cache is. */
+        if (json_object_set_new(parameters, "cache", json_string("bypass")) < 0) {
+                json_decref(parameters);
                 return fail_internally(-ENOMEM);
+        }
         r = connect_to_daemon(context);
         if (r == 0 && context->options->sources)
                 names = json_incref(context->options->sources);
@@ -449,15 +515,20 @@ static int verb_bench(Context *context) {
 #define SELECTION                                                                             \
         (OPTION_BIT(SOURCE) | OPTION_BIT(PARAM) | OPTION_BIT(DEADLINE) | OPTION_BIT(POLICY) | \
          OPTION_BIT(MAX_PASSAGES))
+#define MANNER \
+        (OPTION_BIT(QUORUM) | OPTION_BIT(NO_CACHE) | OPTION_BIT(CACHE) | OPTION_BIT(PRIORITY))
 
 static const Verb verbs[] = {
-        { "query", "QUESTION", SELECTION | OPTION_BIT(TIMELINE), verb_query,
+        { "query", "QUESTION", SELECTION | MANNER | OPTION_BIT(TIMELINE), verb_query,
           "Ask the sources and show what they know" },
-        { "explain", "QUESTION", SELECTION, verb_explain,
+        { "explain", "QUESTION", SELECTION | MANNER, verb_explain,
           "Show what a query would ask; nothing is sent" },
-        { "status", NULL, 0, verb_status, "Show what musterd is doing" },
-        { "sources", NULL, 0, verb_sources, "List the sources" },
+        { "status", "", 0, verb_status, "Show what musterd is doing" },
+        { "sources", "", 0, verb_sources, "List the sources" },
         { "source", "NAME", 0, verb_source, "Show one source: configuration and counters" },
+        { "breaker", "NAME STATE", 0, verb_breaker, "Set a source's breaker to auto, open or closed" },
+        { "flush-cache", "", 0, verb_flush_cache, "Drop all answers that are kept" },
+        { "monitor", "", 0, verb_monitor, "Show what happens, as it happens" },
         { "timeline", "[FILE]", 0, verb_timeline,
           "Draw an answer's JSON from FILE or standard input" },
         { "bench", "[QUESTION]", SELECTION | OPTION_BIT(REPEAT), verb_bench,
@@ -480,8 +551,7 @@ static int show_help(void) {
                         "Usage: musterctl [OPTION...] VERB\n\n"
                         "Asks musterd, which gathers what many sources know about a question.\n\nVerbs:\n");
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++) {
-                (void) snprintf(left, sizeof(left), "  %s %s", verbs[i].name,
-                                verbs[i].argument ? verbs[i].argument : "");
+                (void) snprintf(left, sizeof(left), "  %s %s", verbs[i].name, verbs[i].arguments);
                 (void) buffer_printf(&out, "%-27s%s\n", left, verbs[i].help);
         }
         (void) buffer_append_string(&out, "\nOptions:\n");
@@ -501,11 +571,31 @@ static int show_verb_help(const Verb *verb) {
         Buffer out = BUFFER_INIT(0);
 
         (void) buffer_printf(
-                        &out, "Usage: musterctl [OPTION...] %s%s%s\n\n%s.\n\nOptions:\n", verb->name,
-                        verb->argument ? " " : "", verb->argument ? verb->argument : "", verb->help);
+                        &out, "Usage: musterctl [OPTION...] %s%s%s\n\n%s.\n\nOptions:\n",
+                        verb->name, *verb->arguments ? " " : "", verb->arguments, verb->help);
         options_help(&out, (EVERYWHERE & ~OPTION_BIT(VERSION)) | verb->options);
         Context context = { .options = &(Options){ 0 } };
         return finish(&context, &out, out.error, /* page= */ false);
+}
+
+/* The most that it takes, and the least. */
+static size_t count_arguments(const Verb *verb, size_t *ret_least) {
+        const char *word = verb->arguments;
+        size_t n = 0;
+
+        for (*ret_least = 0; *word; n++) {
+                *ret_least += *word != '[';
+                word += strcspn(word, " ");
+                word += strspn(word, " ");
+        }
+        return n;
+}
+
+static bool words_valid(const Options *options) {
+        for (size_t i = 0; i < options->n_words; i++)
+                if (!utf8_valid(options->words[i], strlen(options->words[i])))
+                        return false;
+        return true;
 }
 
 /* A verb with all that it needs, or STATUS_USAGE and a word why not. */
@@ -522,8 +612,7 @@ static int check_usage(const Options *options, const Verb **ret_verb) {
                 return STATUS_USAGE;
         }
         uint64_t strange = options->given & ~(EVERYWHERE | verb->options);
-        size_t n = options->n_words - 1, most = verb->argument ? 1 : 0;
-        bool needed = verb->argument && *verb->argument != '[';
+        size_t n = options->n_words - 1, least, most = count_arguments(verb, &least);
 
         if (strange != 0)
                 complain("%s does not go with %s; musterctl %s --help lists what does",
@@ -531,9 +620,9 @@ static int check_usage(const Options *options, const Verb **ret_verb) {
         else if (n > most)
                 complain("%s: one argument too many: %s%s", name, options->words[1 + most],
                          most > 0 ? " (quote an argument of several words)" : "");
-        else if (needed && n == 0 && !(options->given & OPTION_BIT(HELP)))
-                complain("%s needs %s; musterctl %s --help tells more", name, verb->argument, name);
-        else if (n > 0 && !utf8_valid(options->words[1], strlen(options->words[1])))
+        else if (n < least && !(options->given & OPTION_BIT(HELP)))
+                complain("%s needs %s; musterctl %s --help tells more", name, verb->arguments, name);
+        else if (!words_valid(options))
                 complain("%s: the argument is not UTF-8", name);
         else {
                 *ret_verb = verb;
@@ -546,7 +635,7 @@ static int run_verb(const Verb *verb, const Options *options) {
         const char *environment = getenv("MUSTER_SOCKET");
         Context context = {
                 .options = options,
-                .argument = options->n_words > 1 ? options->words[1] : NULL,
+                .arguments = options->words + 1,
                 .view = view_of(STDOUT_FILENO),
                 .socket = options->socket                   ? options->socket :
                                 environment && *environment ? environment :

@@ -304,7 +304,33 @@ static int apply_check(const Loader *loader, const SourceConfig *source, const C
         return 0;
 }
 
-static int check_source(const Loader *loader, const SourceConfig *source, const ConfigOptions *options) {
+static bool files_have(const ConfigFiles *files, const char *name) {
+        for (size_t i = 0; i < files->count; i++)
+                if (strcmp(files->items[i].name, name) == 0)
+                        return true;
+        return false;
+}
+
+/* `sources` are the files of all sources, so that the name of one that is read later is known,
+ * too. */
+static void check_fallback(const Loader *loader, const SourceConfig *source, const ConfigFiles *sources) {
+        const ConfigKey *text = find_set(loader, "Fallback", "Text");
+        const ConfigKey *other = find_set(loader, "Fallback", "Source");
+
+        if (!other || !source->fallback_source)
+                return;
+        if (strcmp(source->fallback_source, source->name) == 0)
+                report_value(loader, other, 0, "a source cannot stand in for itself");
+        else if (!files_have(sources, source->fallback_source))
+                report_value(loader, other, 0, "there is no source of this name");
+        if (text && source->fallback_text)
+                report_value(loader, other, 0,
+                             "Text= is given, too; only one of the two can stand in");
+}
+
+static int
+check_source(const Loader *loader, const SourceConfig *source, const ConfigFiles *sources,
+             const ConfigOptions *options) {
         const ConfigKey *body = find_set(loader, "Source", "Body");
         const ConfigKey *url = config_key_find(loader->keys, loader->n_keys, "Source", "URL");
 
@@ -315,6 +341,8 @@ static int check_source(const Loader *loader, const SourceConfig *source, const 
         if (body && source->body && source->method != METHOD_POST)
                 report_value(loader, body, 0, "a body is sent only with Method=POST");
         check_not_zero(loader, "Source", "TimeoutSec", source->timeout);
+        check_not_zero(loader, "Breaker", "OpenSec", source->breaker_open);
+        check_fallback(loader, source, sources);
 
         for (size_t i = 0; options && i < options->n_checks; i++) {
                 int r = apply_check(loader, source, &options->checks[i]);
@@ -336,9 +364,11 @@ static bool is_source_name(const char *name) {
         return size >= 1 && size <= 64;
 }
 
+/* The one of `sources` at that index. */
 static int
-load_source(const ConfigTree *tree, const ConfigOptions *options, const char *name,
-            const char *path, ConfigReport *report, SourceConfig **ret) {
+load_source(const ConfigTree *tree, const ConfigOptions *options, const ConfigFiles *sources,
+            size_t index, ConfigReport *report, SourceConfig **ret) {
+        const char *name = sources->items[index].name, *path = sources->items[index].path;
         CLEANUP_FREE char *folder = NULL;
         SourceConfig *source = NULL;
         Loader loader;
@@ -356,7 +386,7 @@ load_source(const ConfigTree *tree, const ConfigOptions *options, const char *na
         if (r == 0)
                 r = load_drop_ins(&loader, tree, folder);
         if (r == 0)
-                r = check_source(&loader, source, options);
+                r = check_source(&loader, source, sources, options);
         loader_deinit(&loader);
         if (r < 0)
                 source_config_free(source);
@@ -373,16 +403,19 @@ load_sources(Config *config, const ConfigTree *tree, const ConfigOptions *option
         int r = config_tree_list(tree, "sources.d", ".source", report, &files);
         if (r < 0)
                 return r;
+        for (size_t i = 0; i < files.count; i++) {
+                char *name = files.items[i].name;
+                name[strlen(name) - strlen(".source")] = '\0';
+        }
         for (size_t i = 0; i < files.count && r == 0; i++) {
-                ConfigFound *file = &files.items[i];
+                const ConfigFound *file = &files.items[i];
                 SourceConfig *source = NULL;
 
-                file->name[strlen(file->name) - strlen(".source")] = '\0';
                 if (!is_source_name(file->name))
                         config_report_add(
                                         report, file->path, 1, 1,
                                         "the name of a source has 1 to 64 letters, digits, _ . or -; rename the file");
-                r = load_source(tree, options, file->name, file->path, report, &source);
+                r = load_source(tree, options, &files, i, report, &source);
                 if (r == 0)
                         r = config_add_source(config, source);
                 if (r < 0)

@@ -47,6 +47,15 @@ static size_t fetches_in_flight(const Supervisor *supervisor) {
         return n;
 }
 
+static size_t breakers_open(const Supervisor *supervisor) {
+        uint64_t now = io_now(supervisor->io);
+        size_t n = 0;
+
+        for (size_t i = 0; i < supervisor->sources->count; i++)
+                n += breaker_state(&supervisor->sources->sources[i]->breaker, now) != BREAKER_CLOSED;
+        return n;
+}
+
 int status_write(Supervisor *supervisor, Buffer *out) {
         QueryCounters counters = query_engine_counters(supervisor->queries);
         JsonWriter w = json_writer(out);
@@ -61,6 +70,8 @@ int status_write(Supervisor *supervisor, Buffer *out) {
         json_put_u64(&w, "total", counters.total);
         json_put_u64(&w, "failed", counters.failed);
         json_put_u64(&w, "withdrawn", counters.withdrawn);
+        json_put_u64(&w, "refused", counters.refused);
+        json_put_u64(&w, "stored", counters.stored);
         json_end_object(&w);
         write_workers(supervisor, &w);
         json_begin_object(&w, "tasks");
@@ -69,9 +80,15 @@ int status_write(Supervisor *supervisor, Buffer *out) {
         json_end_object(&w);
         json_begin_object(&w, "fetches");
         json_put_u64(&w, "in_flight", fetches_in_flight(supervisor));
+        json_put_u64(&w, "alone", counters.alone);
         json_put_u64(&w, "connections", net_connections(supervisor->net));
         json_put_u64(&w, "idle_connections", net_idle(supervisor->net));
         json_end_object(&w);
+        json_begin_object(&w, "cache");
+        json_put_u64(&w, "entries", counters.cache_entries);
+        json_put_u64(&w, "bytes", counters.cache_bytes);
+        json_end_object(&w);
+        json_put_u64(&w, "breakers_open", breakers_open(supervisor));
         json_put_u64(&w, "clients", control_connections(supervisor->control));
         json_begin_object(&w, "arena");
         json_put_u64(&w, "size", arena_size(supervisor->arena));
@@ -90,7 +107,8 @@ int status_list_sources(const Supervisor *supervisor, Buffer *out) {
         json_begin_array(&w, "sources");
         for (size_t i = 0; i < supervisor->sources->count; i++) {
                 json_begin_object(&w, NULL);
-                source_write(supervisor->sources->sources[i], &w, /* details= */ false);
+                source_write(supervisor->sources->sources[i], io_now(supervisor->io),
+                             io_unix_ms(supervisor->io), &w, /* details= */ false);
                 json_end_object(&w);
         }
         json_end_array(&w);
@@ -105,7 +123,8 @@ int status_describe_source(const Supervisor *supervisor, const char *name, Buffe
         if (!source)
                 return -ENOENT;
         json_begin_object(&w, NULL);
-        source_write(source, &w, /* details= */ true);
+        source_write(source, io_now(supervisor->io), io_unix_ms(supervisor->io), &w,
+                     /* details= */ true);
         json_end_object(&w);
         return out->error;
 }
@@ -121,10 +140,10 @@ void status_text(const Supervisor *supervisor, char out[static STATUS_TEXT_MAX])
                 break;
         case SUPERVISOR_RUNNING:
                 (void) snprintf(out, STATUS_TEXT_MAX,
-                                "%zu sources, %u of %u workers ready, %zu queries open, %llu answered, "
-                                "%llu failed (%s)",
-                                supervisor->sources->count, pool_ready(supervisor->pool),
-                                pool_size(supervisor->pool), open,
+                                "%zu sources (%zu breakers open), %u of %u workers ready, %zu queries open, "
+                                "%llu answered, %llu failed (%s)",
+                                supervisor->sources->count, breakers_open(supervisor),
+                                pool_ready(supervisor->pool), pool_size(supervisor->pool), open,
                                 (unsigned long long) (counters.total - open - counters.failed - counters.withdrawn),
                                 (unsigned long long) counters.failed,
                                 io_backend_name(supervisor->io));

@@ -18,8 +18,10 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "daily-state.h"
 #include "fdutil.h"
 #include "journal.h"
+#include "monitor-events.h"
 #include "status.h"
 #include "supervisor.h"
 
@@ -53,7 +55,7 @@ static void status_touch(Supervisor *supervisor) {
 /* ---- the end ---- */
 
 static void supervisor_check_closed(Supervisor *supervisor) {
-        if (!supervisor->control_closed || !supervisor->net_closed)
+        if (!supervisor->control_closed || !supervisor->net_closed || !supervisor->daily_closed)
                 return;
         supervisor->phase = SUPERVISOR_CLOSED;
         io_timer_cancel(supervisor->io, &supervisor->status_timer);
@@ -75,12 +77,21 @@ static void on_net_closed(void *userdata) {
         supervisor_check_closed(supervisor);
 }
 
+static void on_daily_closed(void *userdata) {
+        Supervisor *supervisor = userdata;
+
+        supervisor->daily_closed = true;
+        supervisor_check_closed(supervisor);
+}
+
 static void on_control_drained(void *userdata) {
         Supervisor *supervisor = userdata;
 
         supervisor->phase = SUPERVISOR_CLOSING;
         control_close(supervisor->control, on_control_closed, supervisor);
         net_close(supervisor->net, on_net_closed, supervisor);
+        if (supervisor->daily)
+                state_file_close(supervisor->daily, on_daily_closed, supervisor);
 }
 
 static void on_queries_drained(void *userdata) {
@@ -107,10 +118,36 @@ static void on_signal(IoSignals *signals, int signal) {
         query_engine_stop(supervisor->queries);
 }
 
+/* ---- for those who look on ---- */
+
+static bool watched(const Supervisor *supervisor) {
+        return supervisor->control && control_watched(supervisor->control);
+}
+
+static void publish(Supervisor *supervisor, Buffer *json) {
+        if (json->error >= 0)
+                control_publish(supervisor->control, json->data, json->size);
+        buffer_clear(json);
+}
+
+static void publish_query(Supervisor *supervisor, const QuerySummary *summary) {
+        uint64_t now = io_unix_ms(supervisor->io);
+        CLEANUP(buffer_deinit) Buffer json = {};
+
+        for (size_t i = 0; i < summary->input->n_sources; i++) {
+                event_source(summary->input->query_id, &summary->input->sources[i], now, &json);
+                publish(supervisor, &json);
+        }
+        event_query(summary, now, &json);
+        publish(supervisor, &json);
+}
+
 /* ---- callbacks of the parts ---- */
 
 static void on_query_ended(void *userdata, const QuerySummary *summary) {
         journal_query(summary);
+        if (watched(userdata))
+                publish_query(userdata, summary);
         status_touch(userdata);
 }
 
@@ -129,8 +166,41 @@ static void on_pool_ready(void *userdata) {
 static void
 on_worker_died(void *userdata, unsigned worker, pid_t pid, int status, bool overrun,
                uint64_t backoff_ns) {
+        Supervisor *supervisor = userdata;
+        CLEANUP(buffer_deinit) Buffer json = {};
+
         journal_worker_died(worker, pid, status, overrun, backoff_ns);
-        status_touch(userdata);
+        if (watched(supervisor)) {
+                event_worker(worker, pid, status, overrun, backoff_ns, io_unix_ms(supervisor->io),
+                             &json);
+                publish(supervisor, &json);
+        }
+        status_touch(supervisor);
+}
+
+static void on_breaker_changed(void *userdata, const Source *source) {
+        Supervisor *supervisor = userdata;
+
+        CLEANUP(buffer_deinit) Buffer json = {};
+        uint64_t now = io_now(supervisor->io);
+
+        journal_breaker(source, now);
+        if (watched(supervisor)) {
+                event_breaker(source, now, io_unix_ms(supervisor->io), &json);
+                publish(supervisor, &json);
+        }
+        status_touch(supervisor);
+}
+
+static void on_quota_changed(void *userdata) {
+        Supervisor *supervisor = userdata;
+        CLEANUP(buffer_deinit) Buffer text = {};
+
+        if (!supervisor->daily)
+                return;
+        daily_state_write(supervisor->sources, &text);
+        if (text.error >= 0)
+                state_file_put(supervisor->daily, text.data, text.size);
 }
 
 static int on_status(void *userdata, Buffer *out) {
@@ -143,6 +213,27 @@ static int on_list_sources(void *userdata, Buffer *out) {
 
 static int on_describe_source(void *userdata, const char *name, Buffer *out) {
         return status_describe_source(userdata, name, out);
+}
+
+static int on_set_breaker(void *userdata, const char *source, const char *state) {
+        Supervisor *supervisor = userdata;
+        Source *known = source_table_find(supervisor->sources, source);
+        BreakerForce force;
+
+        if (!known)
+                return -ENOENT;
+        int r = breaker_force_from_name(state, &force);
+        if (r < 0)
+                return r;
+        if (breaker_force(&known->breaker, force, io_now(supervisor->io)))
+                on_breaker_changed(supervisor, known);
+        return 0;
+}
+
+static size_t on_flush_cache(void *userdata) {
+        Supervisor *supervisor = userdata;
+
+        return query_engine_flush_cache(supervisor->queries);
 }
 
 /* ---- building ---- */
@@ -206,8 +297,23 @@ static int build_arena(Supervisor *supervisor) {
 static int build_sources(Supervisor *supervisor) {
         int r = source_table_new(
                         &supervisor->sources, supervisor->options.config, supervisor->arena,
-                        io_random(supervisor->io));
+                        supervisor->io, io_random(supervisor->io));
         return r < 0 ? log_errno(r, "Cannot set up the sources") : 0;
+}
+
+/* What was drawn upon Daily= before the restart. */
+static int build_daily(Supervisor *supervisor) {
+        CLEANUP(buffer_deinit) Buffer text = {};
+
+        supervisor->daily_closed = supervisor->state_lock < 0;
+        if (supervisor->daily_closed)
+                return 0;
+        int r = state_file_open(
+                        &supervisor->daily, supervisor->io, supervisor->state_lock, "daily", &text);
+        if (r < 0)
+                return log_errno(r, "Cannot open the file %s/daily", supervisor->options.state_dir);
+        daily_state_read(supervisor->sources, text.data, text.size);
+        return 0;
 }
 
 static int build_net(Supervisor *supervisor) {
@@ -253,8 +359,18 @@ static int build_pool(Supervisor *supervisor) {
 }
 
 static int build_queries(Supervisor *supervisor) {
+        const Config *config = supervisor->options.config;
         const QueryEngineOptions options = {
-                .fetch = { supervisor->io, supervisor->net, supervisor->arena },
+                .fetch = {
+                        .attempt = { supervisor->io, supervisor->net, supervisor->arena },
+                        .sources = supervisor->sources,
+                        .breaker_changed = on_breaker_changed,
+                        .quota_changed = on_quota_changed,
+                        .userdata = supervisor,
+                },
+                .max_concurrent = config->max_concurrent,
+                .max_queries = config->max_queries,
+                .cache_entries = config->cache_entries,
                 .pool = supervisor->pool,
                 .sources = supervisor->sources,
                 .default_deadline_ns = supervisor->options.config->query_timeout,
@@ -295,6 +411,8 @@ static int build_control(Supervisor *supervisor) {
                 .status = on_status,
                 .list_sources = on_list_sources,
                 .describe_source = on_describe_source,
+                .set_breaker = on_set_breaker,
+                .flush_cache = on_flush_cache,
                 .userdata = supervisor,
         };
 
@@ -320,8 +438,8 @@ static int build_signals(Supervisor *supervisor) {
 
 static int supervisor_build(Supervisor *supervisor) {
         static int (*const steps[])(Supervisor *) = {
-                build_limits,  build_io,  build_signals, build_state,   build_arena,
-                build_sources, build_net, build_pool,    build_queries, build_control,
+                build_limits, build_io,  build_signals, build_state,   build_arena,   build_sources,
+                build_daily,  build_net, build_pool,    build_queries, build_control,
         };
 
         for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
@@ -334,14 +452,14 @@ static int supervisor_build(Supervisor *supervisor) {
 
 /* Also of what was built half. */
 static void supervisor_teardown(Supervisor *supervisor) {
-        if (supervisor->control)
-                control_free(supervisor->control);
+        supervisor->control = control_free(supervisor->control);
         query_engine_free(supervisor->queries);
         if (supervisor->pool)
                 pool_free(supervisor->pool);
         if (supervisor->net)
                 net_free(supervisor->net);
         resolver_free(supervisor->resolver);
+        state_file_free(supervisor->daily);
         source_table_free(supervisor->sources);
         if (supervisor->arena)
                 arena_free(supervisor->arena);

@@ -13,6 +13,7 @@
 #include "server.h"
 #include "signals.h"
 #include "source.h"
+#include "state-file.h"
 
 typedef struct SupervisorOptions {
         const Config *config;
@@ -45,9 +46,11 @@ typedef struct Supervisor {
         IoTimer status_timer; /* armed while the status text may be out of date */
         uint64_t started;
         int64_t descriptor_limit;
-        int state_lock; /* descriptor that holds the lock of the state directory; -1: none */
+        StateFile *daily; /* NULL: keeps no state */
+        int state_lock;   /* descriptor that holds the lock of the state directory; -1: none */
         bool control_closed;
         bool net_closed;
+        bool daily_closed;
 } Supervisor;
 
 /* Builds everything and serves until a signal ends it. 0 or a negative errno, logged. */

@@ -48,6 +48,8 @@ static const char *const method_words[] = { "GET", "POST", NULL };
 /* Values come from files and may hold anything; a message shows their beginning, escaped. */
 #define SHOWN_MAX 80
 
+#define RATE_PERIOD_MAX (86400 * NSEC_PER_SEC)
+
 PRINTF_LIKE(3, 4)
 static int refuse(int error, char **ret_message, const char *format, ...) {
         va_list arguments;
@@ -124,6 +126,28 @@ static char *get_span(const void *field) {
         return format_span(*(const uint64_t *) field);
 }
 
+static int set_optional_span(void *field, const ConfigKey *key, const char *value, char **ret_message) {
+        if (value[0] != '\0')
+                return set_span(field, key, value, ret_message);
+        *(uint64_t *) field = 0;
+        return 0;
+}
+
+static char *get_optional_span(const void *field) {
+        return *(const uint64_t *) field == 0 ? strdup("") : get_span(field);
+}
+
+static int set_inherited_span(void *field, const ConfigKey *key, const char *value, char **ret_message) {
+        if (value[0] != '\0')
+                return set_span(field, key, value, ret_message);
+        *(uint64_t *) field = CONFIG_SEC_DEFAULT;
+        return 0;
+}
+
+static char *get_inherited_span(const void *field) {
+        return *(const uint64_t *) field == CONFIG_SEC_DEFAULT ? strdup("") : get_span(field);
+}
+
 static int set_size(void *field, const ConfigKey *key, const char *value, char **ret_message) {
         const uint64_t min = (uint64_t) key->min, max = (uint64_t) key->max;
         uint64_t size = 0;
@@ -172,6 +196,50 @@ static int set_auto(void *field, const ConfigKey *key, const char *value, char *
 
 static char *get_auto(const void *field) {
         return *(const uint64_t *) field == 0 ? strdup("auto") : get_count(field);
+}
+
+static int set_percentile(void *field, const ConfigKey *key, const char *value, char **ret_message) {
+        if (value[0] != '\0' && strcmp(value, "0") != 0)
+                return set_count(field, key, value, ret_message);
+        *(uint64_t *) field = 0;
+        return 0;
+}
+
+/* Count and period of "10/1s". -EINVAL, -ERANGE, -ENOMEM without a message. */
+static int parse_rate(const ConfigKey *key, const char *value, char **ret_message, RateSpec *ret) {
+        const uint64_t min = (uint64_t) key->min, max = (uint64_t) key->max;
+        const char *slash = strchrnul(value, '/'), *period = *slash == '/' ? slash + 1 : slash;
+        CLEANUP_FREE char *count = strndup(value, (size_t) (slash - value));
+
+        if (!count)
+                return -ENOMEM;
+        int r = parse_u64(count, &ret->count), q = parse_duration(period, &ret->period_ns);
+        if (r == -EINVAL || q == -EINVAL)
+                return refuse_value(ret_message, value, "is not a rate; write N/TIME, as 10/1s");
+        if (r < 0 || ret->count < min || ret->count > max)
+                return refuse_range(ret_message, count, format_u64(min), format_u64(max));
+        if (q < 0 || ret->period_ns == 0 || ret->period_ns > RATE_PERIOD_MAX)
+                return refuse_range(ret_message, period, format_span(1), format_span(RATE_PERIOD_MAX));
+        return 0;
+}
+
+static int set_rate(void *field, const ConfigKey *key, const char *value, char **ret_message) {
+        RateSpec rate = {};
+
+        int r = value[0] == '\0' ? 0 : parse_rate(key, value, ret_message, &rate);
+        if (r == 0)
+                *(RateSpec *) field = rate;
+        return r;
+}
+
+static char *get_rate(const void *field) {
+        const RateSpec *rate = field;
+        char period[DURATION_TEXT_MAX], *text;
+
+        if (rate->count == 0)
+                return strdup("");
+        (void) format_duration(period, rate->period_ns);
+        return asprintf(&text, "%" PRIu64 "/%s", rate->count, period) < 0 ? NULL : text;
 }
 
 static int set_int(void *field, const ConfigKey *key, const char *value, char **ret_message) {
@@ -361,9 +429,13 @@ static const struct {
         char *(*get)(const void *field);
 } types[] = {
         [CONFIG_SEC] = { set_span, get_span },
+        [CONFIG_SEC_OPTIONAL] = { set_optional_span, get_optional_span },
+        [CONFIG_SEC_INHERIT] = { set_inherited_span, get_inherited_span },
         [CONFIG_SIZE] = { set_size, get_size },
         [CONFIG_COUNT] = { set_count, get_count },
         [CONFIG_AUTO] = { set_auto, get_auto },
+        [CONFIG_PERCENTILE] = { set_percentile, get_count },
+        [CONFIG_RATE] = { set_rate, get_rate },
         [CONFIG_INT] = { set_int, get_int },
         [CONFIG_BOOL] = { set_bool, get_bool },
         [CONFIG_STRING] = { set_string, get_string },

@@ -12,6 +12,12 @@ typedef struct StringList {
         size_t count;
 } StringList;
 
+/* At most `count` in each period; count 0: no rate is set. */
+typedef struct RateSpec {
+        uint64_t count;
+        uint64_t period_ns;
+} RateSpec;
+
 typedef enum IoBackendChoice {
         IO_CHOICE_AUTO,
         IO_CHOICE_URING,
@@ -27,21 +33,27 @@ typedef enum RequestMethod {
         METHOD_POST,
 } RequestMethod;
 
-#define CONFIG_ENGINE_DEFAULT (-1) /* a source without Engine= */
+/* What a source has that leaves a setting to muster.conf. */
+#define CONFIG_ENGINE_DEFAULT (-1)
+#define CONFIG_SEC_DEFAULT    UINT64_MAX
 
-#define CONFIG_TYPE_SEC     uint64_t
-#define CONFIG_TYPE_SIZE    uint64_t
-#define CONFIG_TYPE_COUNT   uint64_t
-#define CONFIG_TYPE_AUTO    uint64_t
-#define CONFIG_TYPE_INT     int64_t
-#define CONFIG_TYPE_BOOL    bool
-#define CONFIG_TYPE_STRING  char *
-#define CONFIG_TYPE_LIST    StringList
-#define CONFIG_TYPE_ENGINE  int
-#define CONFIG_TYPE_BACKEND int
-#define CONFIG_TYPE_CLASS   int
-#define CONFIG_TYPE_METHOD  int
-#define CONFIG_TYPE_POINTER char *
+#define CONFIG_TYPE_SEC          uint64_t
+#define CONFIG_TYPE_SEC_OPTIONAL uint64_t
+#define CONFIG_TYPE_SEC_INHERIT  uint64_t
+#define CONFIG_TYPE_SIZE         uint64_t
+#define CONFIG_TYPE_COUNT        uint64_t
+#define CONFIG_TYPE_AUTO         uint64_t
+#define CONFIG_TYPE_PERCENTILE   uint64_t
+#define CONFIG_TYPE_RATE         RateSpec
+#define CONFIG_TYPE_INT          int64_t
+#define CONFIG_TYPE_BOOL         bool
+#define CONFIG_TYPE_STRING       char *
+#define CONFIG_TYPE_LIST         StringList
+#define CONFIG_TYPE_ENGINE       int
+#define CONFIG_TYPE_BACKEND      int
+#define CONFIG_TYPE_CLASS        int
+#define CONFIG_TYPE_METHOD       int
+#define CONFIG_TYPE_POINTER      char *
 
 /* One NAME.source. */
 typedef struct SourceConfig {
@@ -62,9 +74,13 @@ typedef struct Config {
 
 typedef enum ConfigType {
         CONFIG_SEC,
+        CONFIG_SEC_OPTIONAL,
+        CONFIG_SEC_INHERIT,
         CONFIG_SIZE,
         CONFIG_COUNT,
         CONFIG_AUTO,
+        CONFIG_PERCENTILE,
+        CONFIG_RATE,
         CONFIG_INT,
         CONFIG_BOOL,
         CONFIG_STRING,

@@ -73,6 +73,16 @@ const InterfaceField *interface_fields(InterfaceUse use, const char *owner, size
         return n > 0 ? &fields[first] : NULL;
 }
 
+int interface_value(const char *type, const char *name) {
+        size_t n;
+        const InterfaceField *values = interface_fields(USE_VALUE, type, &n);
+
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(values[i].name, name) == 0)
+                        return (int) i;
+        return -ENOENT;
+}
+
 const char *interface_name(size_t number) {
         return number < ELEMENTSOF(interfaces) ? interfaces[number].name : NULL;
 }

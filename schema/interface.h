@@ -61,6 +61,9 @@ extern const InterfaceErrorInfo interface_errors[ERROR_COUNT];
 /* The rows of one owner: *ret_n of them, 0 when it has none. */
 const InterfaceField *interface_fields(InterfaceUse use, const char *owner, size_t *ret_n);
 
+/* The place of a value in its enumeration, from 0, in the order of the rows. -ENOENT. */
+int interface_value(const char *type, const char *name);
+
 /* The name of an interface by its number; NULL behind the last. */
 const char *interface_name(size_t number);
 

@@ -20,6 +20,14 @@ static const struct {
 #undef STAGE
 };
 
+static const struct {
+        const char *name, *help;
+} counters[] = {
+#define COUNTER(id, name, help) [COUNTER_##id] = { name, help },
+#include "counters.def"
+#undef COUNTER
+};
+
 const char *verdict_name(Verdict verdict) {
         return verdicts[verdict].name;
 }
@@ -50,4 +58,12 @@ const char *stage_error_stage(Stage stage) {
 
 const char *stage_help(Stage stage) {
         return stages[stage].help;
+}
+
+const char *counter_name(SourceCounter counter) {
+        return counters[counter].name;
+}
+
+const char *counter_help(SourceCounter counter) {
+        return counters[counter].help;
 }

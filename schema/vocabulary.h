@@ -19,6 +19,14 @@ typedef enum Stage {
         STAGE_COUNT,
 } Stage;
 
+/* What is counted for a source. */
+typedef enum SourceCounter {
+#define COUNTER(name, ...) COUNTER_##name,
+#include "counters.def"
+#undef COUNTER
+        COUNTER_COUNT,
+} SourceCounter;
+
 const char *verdict_name(Verdict verdict);
 bool verdict_answered(Verdict verdict);
 bool verdict_transient(Verdict verdict);
@@ -28,3 +36,6 @@ const char *verdict_help(Verdict verdict);
 const char *stage_name(Stage stage);
 const char *stage_error_stage(Stage stage);
 const char *stage_help(Stage stage);
+
+const char *counter_name(SourceCounter counter);
+const char *counter_help(SourceCounter counter);

@@ -48,6 +48,8 @@ static void print_range(const ConfigKey *key, const char *what, ConfigType type)
 static void print_values(const ConfigKey *key) {
         switch (key->type) {
         case CONFIG_SEC:
+        case CONFIG_SEC_OPTIONAL:
+        case CONFIG_SEC_INHERIT:
                 print_range(key, "A time span", CONFIG_SEC);
                 break;
         case CONFIG_SIZE:
@@ -58,6 +60,12 @@ static void print_values(const ConfigKey *key) {
                 break;
         case CONFIG_AUTO:
                 print_range(key, "_auto_ or a whole number", CONFIG_COUNT);
+                break;
+        case CONFIG_PERCENTILE:
+                print_range(key, "_0_ or a whole number", CONFIG_COUNT);
+                break;
+        case CONFIG_RATE:
+                print_range(key, "A rate _N/TIME_ with N", CONFIG_COUNT);
                 break;
         case CONFIG_INT:
                 print_range(key, "A whole number", CONFIG_INT);
@@ -153,6 +161,12 @@ static void print_stages(void) {
                 print_row(stage_name((Stage) i), stage_help((Stage) i));
 }
 
+static void print_counters(void) {
+        printf("|[ *Counter*\n:< *What it counts*\n");
+        for (int i = 0; i < COUNTER_COUNT; i++)
+                print_row(counter_name((SourceCounter) i), counter_help((SourceCounter) i));
+}
+
 static const struct {
         const char *name;
         void (*print)(void);
@@ -160,6 +174,7 @@ static const struct {
         { "keys-conf", print_keys_conf },     { "keys-source", print_keys_source },
         { "sample-conf", print_sample_conf }, { "sample-source", print_sample_source },
         { "verdicts", print_verdicts },       { "stages", print_stages },
+        { "counters", print_counters },
 };
 
 /* -1: there is no such fragment. */

@@ -23,9 +23,22 @@
  *     /interim?hints=2            1xx responses first
  *     /echo                       the request itself as JSON:
  *                                 {"method":…,"target":…,"headers":…,"body":…}
+ *     /count                      the requests so far, by path and without those for /count, for
+ *                                 benchmarks that do not take the client's word for it:
+ *                                 {"requests":3,"by_path":{"/bytes":2,"/text":1}}
  *
- * and everywhere: delay=1.5s (before the first byte), close=1 (close after the response). One
- * process, one thread, epoll; an idle server makes no system call. */
+ * and everywhere:
+ *
+ *     delay=1.5s                  before the first byte
+ *     spread=10ms                 added to that: a time of up to so much, all alike likely
+ *     slow=0.03&slow-delay=5s     with that probability this delay instead of the other
+ *     fail=0.5                    with that probability a status of 503 instead
+ *     cache-control=max-age=5     headers of the response, as they stand
+ *     retry-after=2
+ *     close=1                     close after the response
+ *
+ * Chance comes from a generator with a fixed seed, so that one run can be compared with another.
+ * One process, one thread, epoll; an idle server makes no system call. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -47,6 +60,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "fdutil.h"
+#include "hash-map.h"
 #include "heap.h"
 #include "json-writer.h"
 #include "macro.h"
@@ -64,7 +78,8 @@ typedef struct Client {
         size_t cut; /* stop after that many bytes of `out`; SIZE_MAX: never */
         bool reset; /* … by a reset */
         bool close_after;
-        bool busy; /* a request is being answered */
+        char headers[160]; /* that the request wants in the response */
+        bool busy;         /* a request is being answered */
         HeapNode timer;
         uint64_t due;
 } Client;
@@ -103,6 +118,43 @@ static uint64_t query_number(const char *query, const char *name, uint64_t fallb
         if (query_value(query, name, text, sizeof(text)))
                 (void) parse_u64(text, &value);
         return value;
+}
+
+static uint64_t query_duration(const char *query, const char *name, uint64_t fallback) {
+        char text[32];
+        uint64_t value = fallback;
+
+        if (query_value(query, name, text, sizeof(text)))
+                (void) parse_duration(text, &value);
+        return value;
+}
+
+/* ---- chance ---- */
+
+/* A number from 0 to below `end`; 0 for an `end` of 0. SplitMix64 (S. Vigna, public domain). */
+static uint64_t chance_below(uint64_t end) {
+        static uint64_t state = 1;
+        uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
+
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        return end > 0 ? (z ^ (z >> 31)) % end : 0;
+}
+
+/* Whether it comes to what has the probability NAME=0.03. A number with decimals is read as one of
+ * seconds, so a probability is a share of a second. */
+static bool query_happens(const char *query, const char *name) {
+        uint64_t share = query_duration(query, name, 0);
+
+        return share > 0 && chance_below(NSEC_PER_SEC) < share;
+}
+
+static uint64_t query_delay(const char *query, uint64_t usual) {
+        uint64_t delay = query_duration(query, "delay", usual);
+
+        if (query_happens(query, "slow"))
+                delay = query_duration(query, "slow-delay", delay);
+        return time_add(delay, chance_below(query_duration(query, "spread", 0)));
 }
 
 /* ---- documents ---- */
@@ -177,8 +229,8 @@ respond(Client *client, int status, const char *type, const char *more_headers, 
         size_t size) {
         (void) buffer_printf(
                         &client->out,
-                        "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n",
-                        status, type, size, more_headers,
+                        "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s%s\r\n",
+                        status, type, size, more_headers, client->headers,
                         client->close_after ? "Connection: close\r\n" : "");
         (void) buffer_append(&client->out, body, size);
 }
@@ -210,9 +262,10 @@ static void respond_chunked(Client *client, const char *query) {
         Buffer body = {};
 
         write_json_of_size(&body, query_number(query, "n", 1024));
-        (void) buffer_append_string(
+        (void) buffer_printf(
                         &client->out,
-                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n%s\r\n",
+                        client->headers);
         for (size_t at = 0, piece = body.size / pieces + 1; at < body.size; at += piece) {
                 size_t n = MIN(piece, body.size - at);
 
@@ -228,8 +281,9 @@ static void respond_close_delimited(Client *client, const char *query) {
         Buffer body = {};
 
         write_json_of_size(&body, query_number(query, "n", 1024));
-        (void) buffer_append_string(
-                        &client->out, "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n");
+        (void) buffer_printf(
+                        &client->out, "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n%s\r\n",
+                        client->headers);
         (void) buffer_append(&client->out, body.data, body.size);
         client->close_after = true;
         buffer_deinit(&body);
@@ -279,7 +333,7 @@ static void respond_html(Client *client, const char *query) {
 }
 
 static void respond_empty(Client *client, const char *query) {
-        (void) buffer_append_string(&client->out, "HTTP/1.1 204 No Content\r\n\r\n");
+        (void) buffer_printf(&client->out, "HTTP/1.1 204 No Content\r\n%s\r\n", client->headers);
 }
 
 static void respond_hang(Client *client, const char *query) {
@@ -316,6 +370,50 @@ static void respond_echo(Client *client, const Request *request) {
         json_put_string(&w, "query", request->query);
         json_put_string_n(&w, "headers", request->headers, request->headers_size);
         json_put_string_n(&w, "body", request->body, request->body_size);
+        json_end_object(&w);
+        respond(client, 200, "application/json", "", body.data, body.size);
+        buffer_deinit(&body);
+}
+
+/* ---- what was asked for ---- */
+
+typedef struct PathCount {
+        uint64_t requests;
+        char path[];
+} PathCount;
+
+static HashMap path_counts;
+static uint64_t n_requests;
+
+static void count_request(const char *path) {
+        PathCount *count = hash_map_get(&path_counts, path);
+        size_t size = strlen(path) + 1;
+
+        n_requests++;
+        if (!count) {
+                count = calloc(1, sizeof(*count) + size);
+                if (!count)
+                        return;
+                memcpy(count->path, path, size);
+                if (hash_map_put(&path_counts, count->path, count) < 0)
+                        return free(count);
+        }
+        count->requests++;
+}
+
+static void respond_count(Client *client) {
+        Buffer body = {};
+        JsonWriter w = json_writer(&body);
+        size_t cursor = 0;
+
+        json_begin_object(&w, NULL);
+        json_put_u64(&w, "requests", n_requests);
+        json_begin_object(&w, "by_path");
+        for (const PathCount *count; (count = hash_map_next(&path_counts, &cursor));) {
+                json_put_key(&w, count->path);
+                json_put_u64(&w, NULL, count->requests);
+        }
+        json_end_object(&w);
         json_end_object(&w);
         respond(client, 200, "application/json", "", body.data, body.size);
         buffer_deinit(&body);
@@ -387,33 +485,58 @@ static bool client_flush(Client *client) {
         return client_response_done(client);
 }
 
-static uint64_t client_prepare(Client *client, const Request *request) {
-        char text[32];
-        uint64_t delay = 0;
+static void
+client_put_header(Client *client, const char *query, const char *parameter, const char *name) {
+        size_t used = strlen(client->headers);
+        char text[64];
 
+        if (query_value(query, parameter, text, sizeof(text)))
+                (void) snprintf(client->headers + used, sizeof(client->headers) - used,
+                                "%s: %s\r\n", name, text);
+}
+
+/* What the request wants of any response. */
+static void client_obey(Client *client, const char *query) {
         client->cut = SIZE_MAX;
         client->reset = false;
-        if (query_value(request->query, "delay", text, sizeof(text)))
-                (void) parse_duration(text, &delay);
-        if (query_number(request->query, "close", 0) > 0)
+        if (query_number(query, "close", 0) > 0)
                 client->close_after = true;
+        client->headers[0] = '\0';
+        client_put_header(client, query, "cache-control", "Cache-Control");
+        client_put_header(client, query, "retry-after", "Retry-After");
+}
+
+/* Writes the response; returns how long it is held back. */
+static uint64_t client_answer(Client *client, const Request *request) {
         for (size_t i = 0; i < ELEMENTSOF(documents); i++)
                 if (strcmp(request->path, documents[i].path) == 0) {
                         respond_text(client, 200, "application/json", documents[i].json);
-                        return query_value(request->query, "delay", text, sizeof(text)) ?
-                                        delay :
-                                        documents[i].delay_ms * NSEC_PER_MSEC;
+                        return query_delay(request->query, documents[i].delay_ms * NSEC_PER_MSEC);
                 }
         for (size_t i = 0; i < ELEMENTSOF(routes); i++)
                 if (strcmp(request->path, routes[i].path) == 0) {
                         routes[i].respond(client, request->query);
-                        return delay;
+                        return query_delay(request->query, 0);
                 }
         if (strcmp(request->path, "/echo") == 0)
                 respond_echo(client, request);
         else
                 respond_text(client, 404, "text/plain", "no such source\n");
-        return delay;
+        return query_delay(request->query, 0);
+}
+
+static uint64_t client_prepare(Client *client, const Request *request) {
+        client_obey(client, request->query);
+        if (strcmp(request->path, "/count") == 0) {
+                respond_count(client);
+                return 0;
+        }
+        count_request(request->path);
+        if (query_happens(request->query, "fail")) {
+                respond_text(client, 503, "text/plain", "by chance\n");
+                return query_delay(request->query, 0);
+        }
+        return client_answer(client, request);
 }
 
 static const char *header_value(const char *headers, size_t size, const char *name) {

@@ -56,13 +56,10 @@ static bool map_valid(json_t *object) {
 
 static bool choice_valid(const char *type, const json_t *value) {
         size_t n;
-        const InterfaceField *choices = interface_fields(USE_VALUE, type, &n);
 
+        (void) interface_fields(USE_VALUE, type, &n);
         assert(n > 0); /* a type that inputs do not know yet */
-        for (size_t i = 0; i < n && string_valid(value); i++)
-                if (strcmp(choices[i].name, json_string_value(value)) == 0)
-                        return true;
-        return false;
+        return string_valid(value) && interface_value(type, json_string_value(value)) >= 0;
 }
 
 static bool value_valid(const InterfaceField *field, json_t *value) {
@@ -159,23 +156,34 @@ static int take_values(QueryArguments *a, json_t *values) {
         return 0;
 }
 
+/* `otherwise` when it is not given. */
+static uint64_t take_number(const json_t *parameters, const char *name, uint64_t otherwise) {
+        const json_t *value = json_object_get(parameters, name);
+
+        return json_is_integer(value) ? (uint64_t) json_integer_value(value) : otherwise;
+}
+
+/* The enumerations of query.h have the order of the rows in fields.def, the default first. */
+static unsigned take_choice(const json_t *parameters, const char *name, const char *type) {
+        const char *value = arguments_string(parameters, name);
+
+        return value ? (unsigned) interface_value(type, value) : 0;
+}
+
 int query_arguments_init(QueryArguments *ret, json_t *parameters, uint64_t seed) {
         const json_t *question = json_object_get(parameters, "question");
-        const json_t *passages = json_object_get(parameters, "max_passages");
-        const char *policy = arguments_string(parameters, "policy");
-        uint64_t deadline_ms =
-                        (uint64_t) json_integer_value(json_object_get(parameters, "deadline_ms"));
 
         QueryArguments a = {
                 .request = {
                         .question = json_string_value(question),
                         .question_size = json_string_length(question),
-                        .deadline_ns = deadline_ms * NSEC_PER_MSEC,
-                        .policy = policy && strcmp(policy, "fail_fast") == 0 ? QUERY_FAIL_FAST :
-                                                                              QUERY_BEST_EFFORT,
-                        .max_passages = json_is_integer(passages) ?
-                                (unsigned) json_integer_value(passages) :
-                                MAX_PASSAGES_DEFAULT,
+                        .deadline_ns = take_number(parameters, "deadline_ms", 0) * NSEC_PER_MSEC,
+                        .policy = take_choice(parameters, "policy", "Policy"),
+                        .max_passages = (unsigned) take_number(
+                                        parameters, "max_passages", MAX_PASSAGES_DEFAULT),
+                        .quorum = (unsigned) take_number(parameters, "quorum", 0),
+                        .cache = take_choice(parameters, "cache", "CacheUse"),
+                        .batch = take_choice(parameters, "priority", "Priority") > 0,
                 },
         };
 

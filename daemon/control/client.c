@@ -3,8 +3,9 @@
 /* One client.
  *
  * Varlink has no identifiers: replies come in the order of the calls. So one call is in work at a
- * time, until its last reply has been handed to the kernel; what the client sends meanwhile is
- * kept up to PIPELINED_MAX, then reading stops and the socket's own buffer makes it wait.
+ * time, until its last reply has been handed to the kernel (that of Monitor comes when the service
+ * stops); what the client sends meanwhile is kept up to PIPELINED_MAX, then reading stops and the
+ * socket's own buffer makes it wait.
  *
  * Three operations at most are in flight. `receive` is one-shot and armed whenever there is room;
  * it is also what notices that the client has gone. When there is none, or when the client has shut
@@ -21,7 +22,9 @@
  * is in work it bounds the time that a call which has begun takes to arrive in whole. The clock of
  * such a call is started by its first byte and moved by nothing.
  *
- * An idle connection keeps no buffer: it costs this struct and one operation. */
+ * An idle connection keeps no buffer: it costs this struct and one operation. What is queued for a
+ * client is bounded for it alone, and counts against what all users share; over either bound it is
+ * dropped as one that does not read. */
 
 #include <assert.h>
 #include <errno.h>
@@ -33,13 +36,14 @@
 #include "log.h"
 #include "macro.h"
 #include "methods.h"
+#include "monitor.h"
 #include "reply.h"
 
 /* Bytes of further calls that are read while one is in work. */
 #define PIPELINED_MAX ((size_t) 64 << 10)
 
 static bool client_busy(const ControlClient *c) {
-        return !c->dropped && (c->query || io_op_in_flight(&c->send));
+        return !c->dropped && (c->query || monitor_begun(c) || io_op_in_flight(&c->send));
 }
 
 /* ---- the end ---- */
@@ -73,6 +77,7 @@ void client_close(ControlClient *c) {
         c->dropped = true;
         if (c->query)
                 query_cancel(TAKE_PTR(c->query));
+        monitor_forget(c);
         io_timer_cancel(c->server->io, &c->timer);
         io_cancel(c->server->io, c->fd);
         client_settle(c);
@@ -91,6 +96,7 @@ void client_free(ControlClient *c) {
         assert(c->dropped && client_quiet(c));
         list_remove(&c->node);
         io_close(c->server->io, c->fd);
+        quota_give_back(&c->server->unread, &c->peer->unread, c->charged);
         varlink_frames_deinit(&c->input);
         buffer_deinit(&c->sending);
         buffer_deinit(&c->queued);
@@ -114,6 +120,19 @@ void client_error(ControlClient *c, InterfaceError error, const char *text, uint
                 reply_write_error(&c->queued, error, text, number);
 }
 
+/* Brings the books up to date. False: what is queued may not be. */
+static bool client_charge(ControlClient *c) {
+        Quota *quota = &c->server->unread;
+        size_t unread = c->sending.size + c->queued.size;
+
+        if (unread < c->charged)
+                quota_give_back(quota, &c->peer->unread, c->charged - unread);
+        else if (!quota_take(quota, &c->peer->unread, unread - c->charged))
+                return false;
+        c->charged = unread;
+        return true;
+}
+
 static void client_flush(ControlClient *c) {
         Io *io = c->server->io;
 
@@ -121,6 +140,8 @@ static void client_flush(ControlClient *c) {
                 return client_drop(c, "it does not read its replies, or one is over the limit");
         if (c->queued.error < 0)
                 return client_drop(c, "no memory for its replies");
+        if (!client_charge(c))
+                return client_drop(c, "too much is unread, and its user has its share of it");
         if (c->queued.size == 0 || io_op_in_flight(&c->send))
                 return;
 
@@ -267,6 +288,7 @@ int client_new(ControlServer *server, int fd, ControlPeer *peer) {
                 .queued.limit = server->limits.max_unread,
                 .sending.limit = server->limits.max_unread,
         };
+        list_init(&c->subscription);
         int r = io_recv(server->io, &c->receive, fd, /* multishot= */ false);
         if (r < 0) {
                 free(c);

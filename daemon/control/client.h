@@ -11,14 +11,16 @@
 #include "io.h"
 #include "list.h"
 #include "query.h"
+#include "quota.h"
 #include "server.h"
 #include "varlink.h"
 
-/* The connections of one user. */
+/* What one user holds. */
 typedef struct ControlPeer {
         List node;
         uid_t uid;
-        unsigned connections;
+        size_t connections;
+        size_t unread; /* bytes queued for all of them */
 } ControlPeer;
 
 struct ControlServer {
@@ -38,9 +40,12 @@ struct ControlServer {
         List connections;
         List ended; /* connections without an operation in flight, to be freed by `settle` */
         List peers;
-        size_t n_connections;
-        size_t n_busy; /* connections that are owed a reply */
+        List subscribers; /* clients that have called Monitor */
+        size_t n_busy;    /* connections that are owed a reply */
+        Quota places;     /* of connections, shared by the users */
+        Quota unread;     /* bytes, likewise */
 
+        IoTask deliver; /* to the subscribers */
         IoTask settle;
         bool draining;
         void (*drained)(void *userdata); /* NULL once it has been called */
@@ -63,9 +68,12 @@ typedef struct ControlClient {
         VarlinkFrames input;
         Buffer sending; /* with the kernel */
         Buffer queued;  /* goes next */
+        size_t charged; /* of both, the bytes that count as held by the user */
 
-        Query *query; /* the call in work, when it takes time */
-        bool more;    /* of the call in work */
+        Query *query;      /* the call in work, when it is a query */
+        List subscription; /* on server->subscribers while the call in work is Monitor */
+        uint64_t lost;     /* events since the last one that went out */
+        bool more;         /* of the call in work */
         bool oneway;
         bool ended;   /* nothing more is read; closed when all is answered */
         bool dropped; /* waits for its operations to end */

@@ -14,6 +14,7 @@
 #include "cleanup.h"
 #include "json-writer.h"
 #include "methods.h"
+#include "monitor.h"
 
 /* What a client is told that we have no memory for. */
 #define RETRY_AFTER_MS 1000
@@ -108,6 +109,7 @@ static void method_query(ControlClient *c, struct json_t *parameters) {
         QueryRefusal refusal = QUERY_NO_MEMORY;
 
         if (query_arguments_init(&arguments, parameters, io_random(server->io)) >= 0) {
+                arguments.request.user = c->peer->uid;
                 arguments.request.want_events = c->more;
                 refusal =
                                 query_start(server->backend.queries, &arguments.request, &callbacks,
@@ -126,9 +128,11 @@ static void method_explain(ControlClient *c, struct json_t *parameters) {
         CLEANUP_FREE char *json = NULL;
         size_t size = 0;
 
-        if (query_arguments_init(&arguments, parameters, io_random(server->io)) >= 0)
+        if (query_arguments_init(&arguments, parameters, io_random(server->io)) >= 0) {
+                arguments.request.user = c->peer->uid;
                 refusal = query_explain(
                                 server->backend.queries, &arguments.request, &json, &size, &refused);
+        }
         if (refusal == QUERY_ACCEPTED)
                 client_reply(c, json, size);
         else
@@ -158,6 +162,36 @@ static void method_describe_source(ControlClient *c, struct json_t *parameters) 
         Buffer json = {};
 
         reply_text(c, backend->describe_source(backend->userdata, source, &json), &json, source);
+}
+
+static void method_set_breaker(ControlClient *c, struct json_t *parameters) {
+        const ControlBackend *backend = &c->server->backend;
+        const char *source = arguments_string(parameters, "source");
+        const char *state = arguments_string(parameters, "state");
+        Buffer json = {};
+
+        (void) buffer_append_string(&json, "{}");
+        reply_text(c, backend->set_breaker(backend->userdata, source, state), &json, source);
+}
+
+static void method_flush_cache(ControlClient *c, struct json_t *parameters) {
+        const ControlBackend *backend = &c->server->backend;
+        Buffer json = {};
+        JsonWriter w = json_writer(&json);
+
+        json_begin_object(&w, NULL);
+        json_put_u64(&w, "entries", backend->flush_cache(backend->userdata));
+        json_end_object(&w);
+        reply_text(c, 0, &json, NULL);
+}
+
+/* ---- what happens ---- */
+
+static void method_monitor(ControlClient *c, struct json_t *parameters) {
+        if (c->more)
+                monitor_begin(c);
+        else
+                client_error(c, ERROR_EXPECTED_MORE, NULL, 0);
 }
 
 /* ---- dispatch ---- */

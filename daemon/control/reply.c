@@ -18,6 +18,10 @@ void reply_write(Buffer *out, const char *json, size_t size) {
         write_wrapped(out, "{\"parameters\":", json, size, "}");
 }
 
+void reply_write_continued(Buffer *out, const char *json, size_t size) {
+        write_wrapped(out, "{\"parameters\":", json, size, ",\"continues\":true}");
+}
+
 void reply_write_event(Buffer *out, const char *json, size_t size) {
         write_wrapped(out, "{\"parameters\":{\"event\":", json, size, "},\"continues\":true}");
 }

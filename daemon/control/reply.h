@@ -10,8 +10,10 @@
 #include "buffer.h"
 #include "interface.h"
 
-/* `json` is the text of an object: the reply's parameters, or its `event`. */
+/* `json` is the text of an object: the reply's parameters, or its `event`. The last two of these
+ * three say that another reply follows. */
 void reply_write(Buffer *out, const char *json, size_t size);
+void reply_write_continued(Buffer *out, const char *json, size_t size);
 void reply_write_event(Buffer *out, const char *json, size_t size);
 
 /* The error's parameter, if it has one, is `text` or `number` as its table says. */

@@ -2,9 +2,9 @@
 
 /* Takes clients in and lets them go.
  *
- * Who a client is, is asked of the kernel at once (SO_PEERCRED); the number of connections is
- * bounded for each user and in all, and a client over a bound is closed before anything is read of
- * it.
+ * Who a client is, is asked of the kernel at once (SO_PEERCRED). The number of connections is
+ * bounded, and what is over the bound is closed before anything is read of it. But no user can keep
+ * others out: one that holds less than its share is let in all the same (base/quota.h).
  *
  * When descriptors run out, accepting ends with an error. Then the reserve, a descriptor kept for
  * that, is given up and accepting begun again, only to close whom it brings: a client learns at
@@ -13,9 +13,10 @@
  * table nor a client that tries for ever makes the loop spin.
  *
  * The end has two steps that may be taken one by one. Draining closes the listening socket (that of
- * a socket unit lives on in the manager, so nobody is turned away during a restart) and answers
- * Stopping to what is called from then on. Closing ends every connection. What remains to be done
- * is done by `settle`, one task that runs from the loop whenever something may have become true. */
+ * a socket unit lives on in the manager, so nobody is turned away during a restart), ends what
+ * clients have subscribed to, and answers Stopping to what is called from then on. Closing ends
+ * every connection. What remains to be done is done by `settle`, one task that runs from the loop
+ * whenever something may have become true. */
 
 #include <assert.h>
 #include <errno.h>
@@ -26,15 +27,17 @@
 #include "clock.h"
 #include "log.h"
 #include "macro.h"
+#include "monitor.h"
 #include "server.h"
 
 #define RETRY_NS (100 * NSEC_PER_MSEC)
 
 const ControlLimits control_default_limits = {
         .max_connections = 16384,
-        .max_connections_per_uid = 16000,
+        .max_unread_total = (size_t) 256 << 20,
         .max_message = (size_t) 1 << 20,
         .max_unread = (size_t) 16 << 20,
+        .max_unread_events = (size_t) 1 << 20,
         .frame_timeout_ns = 5 * NSEC_PER_SEC,
         .unread_timeout_ns = 30 * NSEC_PER_SEC,
 };
@@ -76,12 +79,10 @@ static void refuse(ControlServer *server, int fd, const char *why) {
 static const char *find_refusal(const ControlServer *server, const ControlPeer *peer) {
         if (server->descriptors_short)
                 return "no descriptor is left; raise LimitNOFILE=";
-        if (server->n_connections >= server->limits.max_connections)
-                return "as many are connected as may be";
         if (!peer)
                 return "its user cannot be told, or memory is short";
-        if (peer->connections >= server->limits.max_connections_per_uid)
-                return "as many of one user are connected as may be";
+        if (!quota_grants(&server->places, peer->connections, 1))
+                return "as many are connected as may be, and its user has its share of them";
         return NULL;
 }
 
@@ -99,8 +100,7 @@ static void admit(ControlServer *server, int fd) {
         else {
                 server->refusing = false;
                 server->counters.accepted++;
-                server->n_connections++;
-                peer->connections++;
+                (void) quota_take(&server->places, &peer->connections, 1);
         }
         if (peer)
                 peer_release(peer);
@@ -182,8 +182,7 @@ static void free_ended(ControlServer *server) {
                 ControlPeer *peer = c->peer;
 
                 client_free(c);
-                server->n_connections--;
-                peer->connections--;
+                quota_give_back(&server->places, &peer->connections, 1);
                 peer_release(peer);
         }
 }
@@ -206,7 +205,7 @@ static void settle_run(IoTask *task) {
                 server->drained = NULL;
                 drained(server->drained_userdata);
         }
-        if (server->closed && server->n_connections == 0 && server->listen_fd < 0) {
+        if (server->closed && server->places.total == 0 && server->listen_fd < 0) {
                 void (*closed)(void *userdata) = server->closed;
                 server->closed = NULL;
                 closed(server->closed_userdata); /* may free the server */
@@ -230,6 +229,7 @@ void control_drain(ControlServer *server, void (*drained)(void *userdata), void 
         stop_accepting(server);
         server->drained = drained;
         server->drained_userdata = userdata;
+        monitor_settle(server);
         server_settle(server);
 }
 
@@ -255,6 +255,8 @@ int control_new(ControlServer **ret, Io *io, int listen_fd, const ControlBackend
                 .io = io,
                 .backend = *backend,
                 .limits = *limits,
+                .places.bound = limits->max_connections,
+                .unread.bound = limits->max_unread_total,
                 .listen_fd = listen_fd,
                 .reserve_fd = -1,
                 .accept.done = accept_done,
@@ -265,6 +267,7 @@ int control_new(ControlServer **ret, Io *io, int listen_fd, const ControlBackend
         list_init(&server->ended);
         list_init(&server->peers);
         list_init(&server->settle.node);
+        monitor_init(server);
 
         int r = io_accept(io, &server->accept, listen_fd);
         if (r < 0) {
@@ -280,14 +283,16 @@ int control_new(ControlServer **ret, Io *io, int listen_fd, const ControlBackend
 ControlServer *control_free(ControlServer *server) {
         if (!server)
                 return NULL;
-        assert(server->draining && server->n_connections == 0 && server->listen_fd < 0);
+        assert(server->draining && server->places.total == 0 && server->listen_fd < 0);
+        assert(server->unread.total == 0);
         io_unpost(&server->settle);
+        io_unpost(&server->deliver);
         free(server);
         return NULL;
 }
 
 size_t control_connections(const ControlServer *server) {
-        return server->n_connections;
+        return server->places.total;
 }
 
 const ControlCounters *control_counters(const ControlServer *server) {

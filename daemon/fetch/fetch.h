@@ -1,65 +1,100 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Fetching one document from one source: at most TimeoutSec, one attempt in this version. Ends
- * once, by `done` with a verdict, or silently by fetch_cancel(). */
+/* Fetching one document from one source, with all that it takes: leave (breaker, quota, places,
+ * rate), attempts, pauses, a hedge; at most TimeoutSec in whole. Ends once, by `done` with a
+ * verdict, or silently by fetch_cancel().
+ *
+ * Nothing starts that cannot finish: an attempt begins only when what is left of the time is at
+ * least the source's median. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "arena.h"
-#include "exchange.h"
-#include "io.h"
+#include "attempt.h"
+#include "blame.h"
+#include "gate.h"
 #include "source.h"
+#include "story.h"
 #include "vocabulary.h"
 
+/* What all fetches share. */
 typedef struct FetchContext {
-        Io *io;
-        Net *net;
-        Arena *arena;
+        AttemptContext attempt;
+        SourceTable *sources;
+        Gate gate; /* MaxConcurrent= */
+        Blame blame;
+        /* A breaker has changed; Daily= has been drawn upon. May be NULL. */
+        void (*breaker_changed)(void *userdata, const Source *source);
+        void (*quota_changed)(void *userdata);
+        void *userdata;
 } FetchContext;
 
-/* One attempt, for the timeline. */
-typedef struct FetchAttempt {
-        uint64_t start;
+/* What a fetch has brought; whoever takes it over from a Fetch deinits it. */
+typedef struct FetchOutcome {
+        Verdict verdict;      /* OK: there is a document (EMPTY: there is none, 204) */
+        char *error;          /* for people; NULL when ok */
+        int status;           /* HTTP status of the last response, 0: none */
+        uint64_t bytes;       /* of its body as received */
+        ArenaBlock *document; /* NULL when there is none */
+        MediaType media;
+        ContentCoding coding;
+        char charset[CHARSET_MAX];
+        CacheControl cache;
+        unsigned attempts; /* requests made, hedges included */
+        uint64_t start;    /* of the attempt that this is the outcome of, ns; 0: none was made */
         uint64_t end;
-        ExchangeTimes times;
-        bool reused; /* went over a kept connection */
-} FetchAttempt;
+        Story story;
+} FetchOutcome;
+
+void fetch_outcome_deinit(FetchOutcome *outcome);
 
 typedef struct Fetch Fetch;
 struct Fetch {
         /* Set by the caller. */
-        const FetchContext *context;
+        FetchContext *context;
         Source *source;
+        const char *request; /* as source_render_request() made it; borrowed until it ends */
+        size_t request_size;
+        bool batch;       /* interactive ones go first */
+        uint64_t give_up; /* ns; nobody waits longer, so nothing is begun that may end later. May be
+                           * moved while it runs */
         void (*done)(Fetch *fetch);
 
-        /* The outcome, valid in and after `done`. */
-        Verdict verdict; /* VERDICT_OK: there is a document (or VERDICT_EMPTY: there is none, 204) */
-        char *error;     /* for people; NULL when ok; freed by fetch_deinit() */
-        int status;      /* HTTP status, 0: none */
-        uint64_t bytes;  /* of the body as received */
-        ArenaBlock *document; /* NULL when there is none; a reference of the fetch */
-        MediaType media;
-        ContentCoding coding;
-        char charset[CHARSET_MAX];
-        FetchAttempt attempt;
-        unsigned attempts; /* begun */
+        FetchOutcome outcome; /* valid in and after `done` */
 
         /* private */
-        Exchange exchange;
-        IoTimer timer;   /* TimeoutSec */
-        IoTimer latency; /* simulate: only */
-        IoTask task;
-        char *request;
-        size_t question_size; /* simulate: only; the question is `request` then */
-        uint64_t expected;    /* Content-Length, 0: unknown */
-        bool running;
+        enum {
+                FETCH_ENDED, /* or not begun */
+                FETCH_IN_LINE,
+                FETCH_TRYING,
+                FETCH_PAUSING,
+        } state;
+        bool hedged;            /* there has been a hedge */
+        unsigned tries;         /* attempts but for the hedge, those under way included */
+        uint64_t deadline;      /* TimeoutSec */
+        uint64_t waiting_since; /* in line or pausing */
+        Attempt first;
+        Attempt *hedge; /* NULL until there is one */
+        IoTimer timer;  /* deadline */
+        IoTimer pause;  /* the next attempt, or the hedge, begins */
+        IoTask refusal;
 };
 
-/* `values` hold the question and the parameters, for this call only. 0 when `done` will be called,
- * from the loop; otherwise a negative errno. */
-int fetch_start(Fetch *fetch, const TemplateValue values[], size_t n_values);
+/* 0 when `done` will be called, from the loop; otherwise a negative errno. */
+int fetch_start(Fetch *fetch);
 /* Afterwards `done` is not called. Harmless when it has ended. */
 void fetch_cancel(Fetch *fetch);
-/* Drops what the outcome holds. */
+/* Cancels it and drops what the outcome holds. */
 void fetch_deinit(Fetch *fetch);
+
+/* A request is on its way. */
+bool fetch_under_way(const Fetch *fetch);
+
+/* How it stands, of one that goes on: a copy for someone who cannot wait for the end. */
+void fetch_look(const Fetch *fetch, FetchOutcome *ret);
+
+/* What an attempt would get, for Explain: its time, and when it would be hedged (0: not). */
+uint64_t fetch_attempt_timeout(const Source *source);
+uint64_t fetch_hedge_delay(const Source *source);

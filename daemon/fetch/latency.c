@@ -39,16 +39,24 @@ void latency_add(Latency *latency, uint64_t ns) {
         latency->count++;
 }
 
-uint64_t latency_quantile(const Latency *latency, double quantile) {
-        if (latency->held == 0)
-                return 0;
-
+static unsigned quantile_bucket(const Latency *latency, double quantile) {
         uint32_t rank = (uint32_t) (quantile * (double) (latency->held - 1)), seen = 0;
         unsigned bucket = 0;
+
         for (; bucket < LATENCY_BUCKETS - 1; bucket++) {
                 seen += latency->buckets[bucket];
                 if (seen > rank)
                         break;
         }
-        return bucket_end(bucket);
+        return bucket;
+}
+
+uint64_t latency_quantile(const Latency *latency, double quantile) {
+        return latency->held > 0 ? bucket_end(quantile_bucket(latency, quantile)) : 0;
+}
+
+uint64_t latency_least(const Latency *latency, double quantile) {
+        unsigned bucket = latency->held > 0 ? quantile_bucket(latency, quantile) : 0;
+
+        return bucket > 0 ? bucket_end(bucket - 1) : 0;
 }

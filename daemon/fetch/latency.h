@@ -5,6 +5,7 @@
  * doubling of time (so a quantile is at most 9% too high), halved when it is full, so that old
  * samples fade. Pure. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LATENCY_BUCKETS 256u
@@ -20,3 +21,11 @@ void latency_add(Latency *latency, uint64_t ns);
 
 /* The `quantile` (0 to 1) in ns; 0 when there is no sample. */
 uint64_t latency_quantile(const Latency *latency, double quantile);
+/* The same from below: it is that or more. */
+uint64_t latency_least(const Latency *latency, double quantile);
+
+/* Enough samples to decide by. */
+#define LATENCY_ENOUGH 16u
+static inline bool latency_trusted(const Latency *latency) {
+        return latency->held >= LATENCY_ENOUGH;
+}

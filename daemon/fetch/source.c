@@ -69,9 +69,11 @@ static int source_compile_url(Source *source, size_t *ret_offset, const char **r
                 *ret_reason = "the host must not depend on parameters";
                 return -EINVAL;
         }
-        int r = template_compile(&source->target, text, TEMPLATE_URL, ret_offset, ret_reason);
-        if (r < 0)
+        int r = template_compile(&source->target, text + end, TEMPLATE_URL, ret_offset, ret_reason);
+        if (r < 0) {
+                *ret_offset += end;
                 return r;
+        }
         r = parse_sample(text, &source->url, ret_offset, ret_reason);
         if (r == -EPROTONOSUPPORT)
                 *ret_reason = "unknown scheme; this version has http://, http+unix:// and simulate:";
@@ -92,6 +94,7 @@ static int source_compile_body(Source *source, size_t *ret_offset, const char **
 static Source *source_free(Source *source) {
         if (!source)
                 return NULL;
+        gate_deinit(&source->gate);
         url_deinit(&source->url);
         template_deinit(&source->target);
         template_deinit(&source->body);
@@ -196,7 +199,33 @@ static int source_place_rules(Source *source, Arena *arena) {
         return r;
 }
 
-static int source_new(Source **ret, const SourceConfig *config, const Config *all, Arena *arena) {
+static uint64_t first_given(uint64_t own, uint64_t common) {
+        return own == CONFIG_SEC_DEFAULT ? common : own;
+}
+
+static void source_init_policy(Source *source, const Config *all, Io *io) {
+        const SourceConfig *config = source->config;
+        const RatePolicy rate = {
+                .tokens = config->rate.count,
+                .period_ns = config->rate.period_ns,
+                .interval_ns = config->min_interval,
+        };
+
+        gate_init(&source->gate, io, config->concurrency, &rate);
+        source->breaker_policy = (BreakerPolicy){ config->breaker_failures, config->breaker_open };
+        source->freshness = (FreshnessPolicy){
+                .ttl_ns = first_given(config->cache_ttl, all->cache_ttl),
+                .stale_while_revalidate_ns = first_given(
+                                config->cache_stale_revalidate, all->cache_stale_revalidate),
+                .stale_if_error_ns = first_given(config->cache_stale_error, all->cache_stale_error),
+        };
+        /* Simulated sources have no network in common, nor anything else. */
+        const char *origin = source->url.scheme == URL_SIMULATE ? source->name : source->url.origin;
+        source->origin = hash_bytes(origin, strlen(origin), 0) | 1;
+}
+
+static int
+source_new(Source **ret, const SourceConfig *config, const Config *all, Arena *arena, Io *io) {
         CLEANUP(cleanup_source) Source *source = calloc(1, sizeof(*source));
         const char *reason = NULL;
         size_t offset = 0;
@@ -217,6 +246,7 @@ static int source_new(Source **ret, const SourceConfig *config, const Config *al
                 r = source_place_rules(source, arena);
         if (r < 0)
                 return r;
+        source_init_policy(source, all, io);
         *ret = TAKE_PTR(source);
         return 0;
 }
@@ -244,7 +274,15 @@ static void cleanup_table(SourceTable **table) {
         source_table_free(*table);
 }
 
-int source_table_new(SourceTable **ret, const Config *config, Arena *arena, uint64_t hash_seed) {
+static void table_link_fallbacks(SourceTable *table) {
+        for (size_t i = 0; i < table->count; i++) {
+                Source *source = table->sources[i];
+                if (source->config->fallback_source)
+                        source->fallback = source_table_find(table, source->config->fallback_source);
+        }
+}
+
+int source_table_new(SourceTable **ret, const Config *config, Arena *arena, Io *io, uint64_t hash_seed) {
         CLEANUP(cleanup_table) SourceTable *table = calloc(1, sizeof(*table));
         if (!table)
                 return -ENOMEM;
@@ -255,7 +293,7 @@ int source_table_new(SourceTable **ret, const Config *config, Arena *arena, uint
                 return -ENOMEM;
         for (size_t i = 0; i < config->n_sources; i++) {
                 Source **place = &table->sources[i];
-                int r = source_new(place, config->sources[i], config, arena);
+                int r = source_new(place, config->sources[i], config, arena, io);
                 if (r < 0)
                         return r;
                 table->count++;
@@ -264,6 +302,7 @@ int source_table_new(SourceTable **ret, const Config *config, Arena *arena, uint
                         return r;
         }
         qsort(table->sources, table->count, sizeof(Source *), source_order);
+        table_link_fallbacks(table);
         *ret = TAKE_PTR(table);
         return 0;
 }
@@ -274,33 +313,57 @@ Source *source_table_find(const SourceTable *table, const char *name) {
 
 /* ---- rendering ---- */
 
+static int render_simulation(const TemplateValue values[], size_t n_values, Buffer *out) {
+        for (size_t i = 0; i < n_values; i++)
+                if (strcmp(values[i].name, "question") == 0)
+                        return buffer_append(out, values[i].value, values[i].size);
+        return 0;
+}
+
+/* Room for a usual request, so that it is allocated once. */
+#define REQUEST_USUAL 512u
+
+static int
+render_body(const Source *source, const TemplateValue values[], size_t n_values, Buffer *out,
+            const char **ret_missing) {
+        Buffer body = BUFFER_INIT(REQUEST_MAX);
+
+        int r = template_render(&source->body, values, n_values, &body, ret_missing);
+        if (r >= 0)
+                r = buffer_printf(out, "Content-Length: %zu\r\n\r\n", body.size);
+        if (r >= 0)
+                r = buffer_append(out, body.data, body.size);
+        buffer_deinit(&body);
+        return r;
+}
+
+static int
+render_target(const Source *source, const TemplateValue values[], size_t n_values, Buffer *out,
+              const char **ret_missing) {
+        const char *first = source->config->url + source->target_offset;
+
+        if (*first != '/')
+                (void) buffer_append_char(out, '/');
+        size_t before = out->size;
+        int r = template_render(&source->target, values, n_values, out, ret_missing);
+        return r >= 0 && out->size - before > REQUEST_MAX ? -EMSGSIZE : r;
+}
+
 int source_render_request(
                 const Source *source, const TemplateValue values[], size_t n_values, Buffer *out,
                 const char **ret_missing) {
-        Buffer url = BUFFER_INIT(REQUEST_MAX), body = BUFFER_INIT(REQUEST_MAX);
-
-        int r = template_render(&source->target, values, n_values, &url, ret_missing);
-        if (r >= 0)
-                r = template_render(&source->body, values, n_values, &body, ret_missing);
-        if (r >= 0)
-                r = buffer_printf(out, "%s ", request_method_name(source->config->method));
-        if (r >= 0 && (url.size == source->target_offset || url.data[source->target_offset] != '/'))
-                r = buffer_append_char(out, '/');
-        if (r >= 0)
-                r =
-                                buffer_append(out, url.data + source->target_offset,
-                                              url.size - source->target_offset);
-        if (r >= 0)
-                r = buffer_append_string(out, source->head);
-        if (r >= 0 && source->config->method == METHOD_POST)
-                r = buffer_printf(out, "Content-Length: %zu\r\n", body.size);
-        if (r >= 0)
-                r = buffer_append(out, "\r\n", 2);
-        if (r >= 0)
-                r = buffer_append(out, body.data, body.size);
-        buffer_deinit(&url);
-        buffer_deinit(&body);
-        return r;
+        if (source->url.scheme == URL_SIMULATE)
+                return render_simulation(values, n_values, out);
+        (void) buffer_reserve(out, REQUEST_USUAL);
+        (void) buffer_append_string(out, request_method_name(source->config->method));
+        (void) buffer_append_char(out, ' ');
+        int r = render_target(source, values, n_values, out, ret_missing);
+        if (r < 0)
+                return r;
+        (void) buffer_append_string(out, source->head);
+        if (source->config->method == METHOD_POST)
+                return render_body(source, values, n_values, out, ret_missing);
+        return buffer_append(out, "\r\n", 2);
 }
 
 /* Names of query parameters and headers whose values are nobody's business. */
@@ -349,6 +412,7 @@ int source_render_url(
                 const char **ret_missing) {
         Buffer url = BUFFER_INIT(REQUEST_MAX);
 
+        (void) buffer_append(&url, source->config->url, source->target_offset);
         int r = template_render(&source->target, values, n_values, &url, ret_missing);
         if (r >= 0)
                 append_masked_url(out, url.data, url.size);
@@ -358,15 +422,10 @@ int source_render_url(
 
 /* ---- run time ---- */
 
-void source_record(Source *source, Verdict verdict, uint64_t bytes, uint64_t latency_ns) {
-        source->verdicts[verdict]++;
-        source->bytes += bytes;
-        if (verdict_breaker_failure(verdict))
-                source->failures++;
-        else if (verdict_answered(verdict)) {
-                source->failures = 0;
-                latency_add(&source->latency, latency_ns);
-        }
+uint64_t source_daily_left(const Source *source, uint64_t unix_ms) {
+        uint64_t limit = source->config->daily;
+
+        return limit == 0 ? UINT64_MAX : time_sub(limit, daily_used(&source->daily, unix_ms));
 }
 
 static void write_configuration(const Source *source, JsonWriter *w) {
@@ -397,7 +456,8 @@ static void write_configuration(const Source *source, JsonWriter *w) {
 
 static void write_counters(const Source *source, JsonWriter *w) {
         json_begin_object(w, "counters");
-        json_put_u64(w, "requests", source->requests);
+        for (unsigned i = 0; i < COUNTER_COUNT; i++)
+                json_put_u64(w, counter_name((SourceCounter) i), source->counters[i]);
         json_put_u64(w, "bytes", source->bytes);
         json_begin_object(w, "verdicts");
         for (unsigned i = 0; i < VERDICT_COUNT; i++)
@@ -407,7 +467,40 @@ static void write_counters(const Source *source, JsonWriter *w) {
         json_end_object(w);
 }
 
-void source_write(const Source *source, JsonWriter *w, bool details) {
+void source_write_breaker(const Source *source, uint64_t now, JsonWriter *w) {
+        const Breaker *breaker = &source->breaker;
+
+        json_begin_object(w, "breaker");
+        json_put_string(w, "state", breaker_state_name(breaker_state(breaker, now)));
+        json_put_u64(w, "failures", breaker->failures);
+        json_put_ms(w, "open_ms", breaker_open_left(breaker, now));
+        if (breaker->force != BREAKER_AUTO)
+                json_put_bool(w, "forced", true);
+        json_end_object(w);
+}
+
+static void write_latency(const Source *source, JsonWriter *w) {
+        json_begin_object(w, "latency");
+        json_put_u64(w, "count", source->latency.count);
+        json_put_ms(w, "p50_ms", latency_quantile(&source->latency, .5));
+        json_put_ms(w, "p95_ms", latency_quantile(&source->latency, .95));
+        json_end_object(w);
+}
+
+/* What its limits leave for now. */
+static void write_limits(const Source *source, uint64_t now, uint64_t unix_ms, JsonWriter *w) {
+        json_begin_object(w, "limits");
+        json_put_u64(w, "inside", source->gate.inside);
+        json_put_u64(w, "waiting", source->gate.line.count);
+        if (source->config->daily > 0)
+                json_put_u64(w, "daily_left", source_daily_left(source, unix_ms));
+        json_put_u64(w, "retries_left", retry_budget_left(&source->budget, now));
+        if (source->hold_until > now)
+                json_put_ms(w, "hold_ms", source->hold_until - now);
+        json_end_object(w);
+}
+
+void source_write(const Source *source, uint64_t now, uint64_t unix_ms, JsonWriter *w, bool details) {
         const SourceConfig *config = source->config;
         Buffer url = {};
 
@@ -419,19 +512,12 @@ void source_write(const Source *source, JsonWriter *w, bool details) {
         json_put_string(w, "class", source_class_name(config->class));
         json_put_string(w, "engine", engine_name((int) source->engine));
         json_put_u64(w, "in_flight", source->in_flight);
-        json_begin_object(w, "breaker");
-        json_put_string(w, "state", "closed"); /* no breaker opens in this version */
-        json_put_u64(w, "failures", source->failures);
-        json_put_u64(w, "open_ms", 0);
-        json_end_object(w);
-        json_begin_object(w, "latency");
-        json_put_u64(w, "count", source->latency.count);
-        json_put_ms(w, "p50_ms", latency_quantile(&source->latency, .5));
-        json_put_ms(w, "p95_ms", latency_quantile(&source->latency, .95));
-        json_end_object(w);
+        source_write_breaker(source, now, w);
+        write_latency(source, w);
         if (details) {
                 json_put_string(w, "path", config->path);
                 write_configuration(source, w);
+                write_limits(source, now, unix_ms, w);
                 write_counters(source, w);
         }
         buffer_deinit(&url);

@@ -25,15 +25,17 @@ typedef enum IoKind {
         IO_KIND_CONNECT,
         IO_KIND_RECV,
         IO_KIND_SEND,
+        IO_KIND_WRITE,
         IO_KIND_POLL,
         IO_KIND_COUNT,
 } IoKind;
 
 typedef struct IoSlot {
         IoOp *op;         /* NULL: the slot is free */
-        const void *data; /* send: all of the data; connect: the address, valid during start() only */
+        const void *data; /* send, write: all of it; connect: the address, valid during start() only */
+        uint64_t offset; /* write: of the first byte of the data */
         uint32_t size;
-        uint32_t sent; /* send: bytes that have left already */
+        uint32_t sent; /* send, write: bytes that have left already */
         int32_t fd;
         uint32_t events; /* poll: events waited for */
         uint32_t result; /* poll: events found, kept until the operation has really ended */

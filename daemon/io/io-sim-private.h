@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "buffer.h"
 #include "heap.h"
 #include "io-backend.h"
 #include "io-sim.h"
@@ -101,6 +102,7 @@ typedef enum SimFileKind {
         SIM_FILE_LISTENER,
         SIM_FILE_BELL,
         SIM_FILE_PROCESS,
+        SIM_FILE_REGULAR,
 } SimFileKind;
 
 struct SimFile {
@@ -119,6 +121,8 @@ struct SimFile {
         List pending;          /* listener: ends to be accepted */
         bool ready;            /* bell: rung; process: ended */
         int status;
+        Buffer content; /* regular */
+        bool read_only;
 };
 
 typedef struct SimHook {
@@ -159,7 +163,7 @@ uint64_t sim_jitter(Sim *sim);
 void sim_trace(Sim *sim, uint64_t value);
 void sim_schedule(Sim *sim, SimEvent *event, uint64_t when);
 
-SimFile *sim_file(Sim *sim, int fd); /* NULL: no such descriptor */
+SimFile *sim_file_find(Sim *sim, int fd); /* NULL: no such descriptor */
 /* NULL when there are too many; a process is not counted. */
 SimFile *sim_file_new(Sim *sim, SimFileKind kind, int family);
 void sim_file_wake(SimFile *file);

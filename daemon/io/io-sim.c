@@ -74,6 +74,10 @@ void sim_trace(Sim *sim, uint64_t value) {
         sim->trace = mix(sim->trace ^ sim->now) + value;
 }
 
+void sim_set_fault(Io *io, SimFault fault, uint32_t chance) {
+        sim_of(io)->options.faults[fault] = chance;
+}
+
 uint64_t sim_trace_hash(const Io *io) {
         return CONTAINER_OF(io, const Sim, io)->trace;
 }
@@ -191,7 +195,7 @@ void sim_every_turn(Io *io, void (*run)(Io *io, void *userdata), void *userdata)
 
 /* ---- descriptors and their operations ---- */
 
-SimFile *sim_file(Sim *sim, int fd) {
+SimFile *sim_file_find(Sim *sim, int fd) {
         return fd >= SIM_FIRST_FD && fd < SIM_FIRST_FD + (int) SIM_FILES ?
                         sim->files[fd - SIM_FIRST_FD] :
                         NULL;
@@ -199,7 +203,7 @@ SimFile *sim_file(Sim *sim, int fd) {
 
 /* Of a descriptor that is open for certain. */
 static SimFile *file_at(Sim *sim, int fd) {
-        SimFile *file = sim_file(sim, fd);
+        SimFile *file = sim_file_find(sim, fd);
 
         assert(file);
         return file;
@@ -349,6 +353,40 @@ static bool send_try(SimFile *file, IoSlot *slot, IoResult *result) {
         return true;
 }
 
+/* Bytes between the end of the file and what is written behind it are zeroes. */
+static void content_put(Buffer *content, uint64_t offset, const void *data, size_t size) {
+        size_t end = (size_t) offset + size;
+
+        if (size == 0)
+                return;
+        if (end > content->size) {
+                if (buffer_reserve(content, end - content->size) < 0)
+                        abort();
+                memset(content->data + content->size, 0, end - content->size);
+                content->size = end;
+        }
+        memcpy(content->data + offset, data, size);
+}
+
+static bool write_try(SimFile *file, IoSlot *slot, IoResult *result) {
+        Sim *sim = file->sim;
+        size_t size = slot->size;
+
+        result->value = (int32_t) slot->size;
+        if (file->kind != SIM_FILE_REGULAR || file->read_only) {
+                result->value = -EBADF;
+                return true;
+        }
+        if (sim_chance(sim, SIM_WRITE_ERROR))
+                result->value = -EIO;
+        else if (sim_chance(sim, SIM_WRITE_FULL))
+                result->value = -ENOSPC;
+        if (result->value < 0)
+                size = (size_t) (sim_random(sim) % (size + 1));
+        content_put(&file->content, slot->offset, slot->data, size);
+        return true;
+}
+
 static uint32_t file_state(const SimFile *file) {
         const SimEnd *end = file->end;
         uint32_t state = 0;
@@ -387,7 +425,7 @@ static bool connect_try(SimFile *file, IoSlot *slot, IoResult *result) {
 /* True when the operation has something to tell. */
 static bool (*const op_try[IO_KIND_COUNT])(SimFile *file, IoSlot *slot, IoResult *result) = {
         [IO_KIND_ACCEPT] = accept_try, [IO_KIND_CONNECT] = connect_try, [IO_KIND_RECV] = recv_try,
-        [IO_KIND_SEND] = send_try,     [IO_KIND_POLL] = poll_try,
+        [IO_KIND_SEND] = send_try,     [IO_KIND_WRITE] = write_try,     [IO_KIND_POLL] = poll_try,
 };
 
 static void progress_run(Sim *sim, SimEvent *event) {
@@ -442,7 +480,7 @@ static void connect_start(Sim *sim, uint32_t index) {
 static int sim_start(Io *io, uint32_t index) {
         Sim *sim = sim_of(io);
         const IoSlot *slot = &io->slots[index];
-        SimFile *file = sim_file(sim, slot->fd);
+        SimFile *file = sim_file_find(sim, slot->fd);
 
         if (!file)
                 return -EBADF;
@@ -513,7 +551,7 @@ int sim_activated_listener(Io *io, const char *path) {
 }
 
 static int sim_adopt(Io *io, int fd) {
-        return sim_file(sim_of(io), fd) ? 0 : -EBADF;
+        return sim_file_find(sim_of(io), fd) ? 0 : -EBADF;
 }
 
 static int sim_eventfd(Io *io) {
@@ -521,7 +559,7 @@ static int sim_eventfd(Io *io) {
 }
 
 static int sim_peer_credentials(Io *io, int fd, struct ucred *ret) {
-        const SimFile *file = sim_file(sim_of(io), fd);
+        const SimFile *file = sim_file_find(sim_of(io), fd);
 
         if (!file || !file->end)
                 return -ENOTCONN;
@@ -543,11 +581,34 @@ static void file_free(SimFile *file) {
                 sim_listener_close(file);
         sim->files[file->fd - SIM_FIRST_FD] = NULL;
         sim->n_open -= file->kind != SIM_FILE_PROCESS;
+        buffer_deinit(&file->content);
         free(file);
 }
 
 static void sim_close(Io *io, int fd) {
         file_free(file_at(sim_of(io), fd));
+}
+
+int sim_file(Io *io) {
+        return file_number(sim_file_new(sim_of(io), SIM_FILE_REGULAR, AF_UNSPEC));
+}
+
+static SimFile *regular_file_at(Io *io, int fd) {
+        SimFile *file = file_at(sim_of(io), fd);
+
+        assert(file->kind == SIM_FILE_REGULAR);
+        return file;
+}
+
+void sim_file_protect(Io *io, int fd) {
+        regular_file_at(io, fd)->read_only = true;
+}
+
+const void *sim_file_data(Io *io, int fd, size_t *ret_size) {
+        const Buffer *content = &regular_file_at(io, fd)->content;
+
+        *ret_size = content->size;
+        return content->data;
 }
 
 void sim_ring(Io *io, int fd) {
@@ -632,7 +693,7 @@ typedef struct ExitEvent {
 
 static void exit_run(Sim *sim, SimEvent *event) {
         ExitEvent *ending = CONTAINER_OF(event, ExitEvent, event);
-        SimFile *file = sim_file(sim, ending->fd);
+        SimFile *file = sim_file_find(sim, ending->fd);
 
         if (file && file->serial == ending->serial && !file->ready) {
                 file->ready = true;
@@ -644,7 +705,7 @@ static void exit_run(Sim *sim, SimEvent *event) {
 
 void sim_process_exit(Io *io, IoProcess *process, int status, uint64_t delay) {
         Sim *sim = sim_of(io);
-        const SimFile *file = sim_file(sim, process->pidfd);
+        const SimFile *file = sim_file_find(sim, process->pidfd);
 
         if (!file)
                 return;

@@ -35,6 +35,8 @@ typedef enum SimFault {
         SIM_REORDER,         /* an event changes places with others due at the same time */
         SIM_PEER_HANG,       /* a scripted server accepts, then neither hears nor speaks */
         SIM_NO_SPAWN,        /* io_spawn(): -EAGAIN */
+        SIM_WRITE_ERROR,     /* io_write(): -EIO, some of the data may be there */
+        SIM_WRITE_FULL,      /* io_write(): -ENOSPC, likewise */
         SIM_FAULT_COUNT,
 } SimFault;
 
@@ -66,6 +68,9 @@ void sim_every_turn(Io *io, void (*run)(Io *io, void *userdata), void *userdata)
 /* Nothing can happen any more: io_turn() returns -EDEADLK instead of waiting. */
 bool sim_idle(const Io *io);
 
+/* From now on that is the fault's chance. */
+void sim_set_fault(Io *io, SimFault fault, uint32_t chance);
+
 /* Over everything that has happened so far: equal for equal seeds and programs. */
 uint64_t sim_trace_hash(const Io *io);
 
@@ -88,6 +93,13 @@ void sim_half_close(Io *io, int fd);
 void sim_limit_descriptors(Io *io, size_t spare);
 /* A listening socket as a service manager passes it: for io_adopt(). */
 int sim_activated_listener(Io *io, const char *path);
+
+/* An empty file, in memory while it is open; for io_adopt(). */
+int sim_file(Io *io);
+/* Writing is refused from now on, as if it had been opened for reading only. */
+void sim_file_protect(Io *io, int fd);
+/* Its content, valid until the next turn. */
+const void *sim_file_data(Io *io, int fd, size_t *ret_size);
 
 /* ---- peers: the other ends of the program's connections ---- */
 

@@ -134,6 +134,13 @@ static void prepare_send(Uring *u, struct io_uring_sqe *entry, const IoSlot *slo
                         slot->size - slot->sent, MSG_WAITALL | MSG_NOSIGNAL);
 }
 
+/* Disks do not poll: what cannot be written at once, one of the kernel's own threads writes. */
+static void prepare_write(Uring *u, struct io_uring_sqe *entry, const IoSlot *slot) {
+        io_uring_prep_write(
+                        entry, slot->fd, (const char *) slot->data + slot->sent,
+                        slot->size - slot->sent, slot->offset + slot->sent);
+}
+
 /* A poll whose events do not include the half-close must not be ended by it. */
 static bool poll_is_edge(const IoSlot *slot) {
         return slot->multishot || !(slot->events & (POLLIN | POLLRDHUP));
@@ -149,7 +156,7 @@ static void prepare_poll(Uring *u, struct io_uring_sqe *entry, const IoSlot *slo
 static void (*const prepare[IO_KIND_COUNT])(Uring *, struct io_uring_sqe *, const IoSlot *) = {
         [IO_KIND_ACCEPT] = prepare_accept, [IO_KIND_CONNECT] = prepare_connect,
         [IO_KIND_RECV] = prepare_recv,     [IO_KIND_SEND] = prepare_send,
-        [IO_KIND_POLL] = prepare_poll,
+        [IO_KIND_WRITE] = prepare_write,   [IO_KIND_POLL] = prepare_poll,
 };
 
 static uint64_t slot_name(uint32_t index, const IoSlot *slot) {
@@ -275,7 +282,8 @@ static void finish_recv(Uring *u, uint32_t index, const struct io_uring_cqe *cqe
                 end_with(&u->io, index, cqe->res);
 }
 
-static void finish_send(Uring *u, uint32_t index, const struct io_uring_cqe *cqe) {
+/* All of it has to go, however little the kernel takes at a time. */
+static void finish_output(Uring *u, uint32_t index, const struct io_uring_cqe *cqe) {
         IoSlot *slot = &u->io.slots[index];
 
         if (cqe->res > 0)
@@ -314,8 +322,8 @@ static void finish_poll(Uring *u, uint32_t index, const struct io_uring_cqe *cqe
 
 static void (*const finish[IO_KIND_COUNT])(Uring *, uint32_t, const struct io_uring_cqe *) = {
         [IO_KIND_ACCEPT] = finish_accept, [IO_KIND_CONNECT] = finish_connect,
-        [IO_KIND_RECV] = finish_recv,     [IO_KIND_SEND] = finish_send,
-        [IO_KIND_POLL] = finish_poll,
+        [IO_KIND_RECV] = finish_recv,     [IO_KIND_SEND] = finish_output,
+        [IO_KIND_WRITE] = finish_output,  [IO_KIND_POLL] = finish_poll,
 };
 
 static void uring_dispatch(Uring *u, const struct io_uring_cqe *cqe) {
@@ -417,8 +425,9 @@ static uint64_t uring_unix_ms(Io *io) {
 /* ---- set-up ---- */
 
 static const uint8_t allowed_operations[] = {
-        IORING_OP_ACCEPT,   IORING_OP_CONNECT, IORING_OP_RECV,           IORING_OP_SEND,
-        IORING_OP_POLL_ADD, IORING_OP_TIMEOUT, IORING_OP_TIMEOUT_REMOVE, IORING_OP_ASYNC_CANCEL,
+        IORING_OP_ACCEPT,  IORING_OP_CONNECT,        IORING_OP_RECV,
+        IORING_OP_SEND,    IORING_OP_WRITE,          IORING_OP_POLL_ADD,
+        IORING_OP_TIMEOUT, IORING_OP_TIMEOUT_REMOVE, IORING_OP_ASYNC_CANCEL,
 };
 
 /* By io_uring_register(): liburing 2.3 does not export the functions with the names that fit. A

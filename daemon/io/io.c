@@ -339,6 +339,21 @@ int io_send(Io *io, IoOp *op, int fd, const void *data, size_t size) {
                         });
 }
 
+int io_write(Io *io, IoOp *op, int fd, const void *data, size_t size, uint64_t offset) {
+        if (size > INT32_MAX)
+                return -EMSGSIZE;
+        if (offset > INT64_MAX - size) /* as no file is; the greatest would mean something else */
+                return -EFBIG;
+        return op_start(io, op,
+                        &(IoSlot){
+                                        .kind = IO_KIND_WRITE,
+                                        .fd = fd,
+                                        .data = data,
+                                        .size = (uint32_t) size,
+                                        .offset = offset,
+                        });
+}
+
 int io_poll(Io *io, IoOp *op, int fd, short events, unsigned flags) {
         return op_start(io, op,
                         &(IoSlot){

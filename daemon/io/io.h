@@ -128,8 +128,8 @@ int io_socket(Io *io, int family);
  * listens on it: -EADDRINUSE otherwise). Returns a descriptor or negative errno. */
 int io_listen_unix(Io *io, const char *path, mode_t mode);
 
-/* Takes over a descriptor made elsewhere (socket activation, signalfd): made non-blocking and
- * close-on-exec. Negative errno. */
+/* Takes over a descriptor made elsewhere (socket activation, signalfd, a file to be written): made
+ * non-blocking and close-on-exec. Negative errno. */
 int io_adopt(Io *io, int fd);
 
 /* Counting descriptor to be rung by other processes (eventfd); poll it with IO_POLL_EDGE. */
@@ -154,6 +154,11 @@ int io_recv(Io *io, IoOp *op, int fd, bool multishot);
 /* Sends all of it; one completion, with the full size or an error. The data must live until then.
  * Never raises SIGPIPE. */
 int io_send(Io *io, IoOp *op, int fd, const void *data, size_t size);
+
+/* Writes all of it at `offset` of a regular file, whose disk never makes the loop wait; one
+ * completion, with the full size or an error. The data must live until then. Which of two writes in
+ * flight comes first is not said. */
+int io_write(Io *io, IoOp *op, int fd, const void *data, size_t size, uint64_t offset);
 
 /* Waits for poll(2) events. Without IO_POLL_EDGE one completion with the events found; with it, one
  * at every new event, until cancelled. events 0 waits for POLLHUP and POLLERR alone: on a Unix

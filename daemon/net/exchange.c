@@ -109,7 +109,7 @@ static void on_sent(void *userdata, int error) {
         if (error == 0)
                 end_sending(x);
         else if (error != -EPIPE && error != -ECONNRESET)
-                fail(x, is_local(error) ? EXCHANGE_RESOURCES : EXCHANGE_PROTOCOL,
+                fail(x, is_local(error) ? EXCHANGE_RESOURCES : EXCHANGE_RESET,
                      "cannot send to %s: %s", x->url->authority, strerrordesc_np(-error));
         /* else the peer is gone; what it said before that, the receive will tell */
 }
@@ -269,12 +269,12 @@ static void on_lost(Exchange *x, int error) {
         if (closed && x->reused && http_reader_untouched(reader))
                 replace(x);
         else if (error < 0)
-                fail(x, is_local(error) ? EXCHANGE_RESOURCES : EXCHANGE_PROTOCOL,
+                fail(x, is_local(error) ? EXCHANGE_RESOURCES : EXCHANGE_RESET,
                      "the connection to %s broke: %s", x->url->authority, strerrordesc_np(-error));
         else if (http_reader_eof(reader) == HTTP_DONE)
                 succeed(x, false);
         else
-                fail(x, EXCHANGE_PROTOCOL, "%s", reader->error);
+                fail(x, EXCHANGE_RESET, "%s", reader->error);
 }
 
 static int tell(Exchange *x, HttpEvent event, const HttpReader *reader) {

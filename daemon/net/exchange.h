@@ -33,7 +33,8 @@ typedef enum ExchangeError {
         EXCHANGE_DNS,
         EXCHANGE_CONNECT,
         EXCHANGE_RESOURCES, /* no descriptor or memory here: says nothing about the source */
-        EXCHANGE_PROTOCOL,  /* reset, close within the response, bad framing */
+        EXCHANGE_RESET,     /* the connection broke or was closed within the response */
+        EXCHANGE_PROTOCOL,  /* what came is no HTTP */
         EXCHANGE_ABORTED,   /* a callback returned a negative errno */
 } ExchangeError;
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "http-text.h"
 #include "http1.h"
 #include "macro.h"
 #include "parse.h"
@@ -39,18 +40,13 @@ enum {
         SAW_CHUNKED = 1u << 2,
         SAW_CODING = 1u << 3,
         SAW_TYPE = 1u << 4,
+        SAW_AGE = 1u << 5,
 };
 
 typedef struct Input {
         const char *next;
         const char *end;
 } Input;
-
-/* A piece of a line, not ended by NUL. */
-typedef struct Span {
-        const char *data;
-        size_t size;
-} Span;
 
 static const bool is_token[256] = {
         ['!'] = true,         ['#' ... '\''] = true, ['*'] = true,         ['+'] = true,
@@ -65,51 +61,6 @@ static HttpEvent fail(HttpReader *reader, const char *why) {
 }
 
 /* ---- text ---- */
-
-static bool is_blank(char c) {
-        return c == ' ' || c == '\t';
-}
-
-static char to_lower(char c) {
-        return c >= 'A' && c <= 'Z' ? (char) (c | 0x20) : c;
-}
-
-static bool span_equals(Span span, const char *lower) {
-        size_t i = 0;
-        while (i < span.size && lower[i] != '\0' && to_lower(span.data[i]) == lower[i])
-                i++;
-        return i == span.size && lower[i] == '\0';
-}
-
-static Span span_trim(Span span) {
-        while (span.size > 0 && is_blank(span.data[0])) {
-                span.data++;
-                span.size--;
-        }
-        while (span.size > 0 && is_blank(span.data[span.size - 1]))
-                span.size--;
-        return span;
-}
-
-/* Cuts off what stands before the next `separator` outside quotes, and the separator; false
- * when nothing is left. */
-static bool span_next(Span *rest, char separator, Span *ret) {
-        bool quoted = false;
-        size_t n = 0;
-
-        if (rest->size == 0)
-                return false;
-        for (; n < rest->size && (quoted || rest->data[n] != separator); n++) {
-                if (rest->data[n] == '"')
-                        quoted = !quoted;
-                else if (quoted && rest->data[n] == '\\' && n + 1 < rest->size)
-                        n++;
-        }
-        *ret = span_trim((Span){ rest->data, n });
-        n += n < rest->size;
-        *rest = (Span){ rest->data + n, rest->size - n };
-        return true;
-}
 
 static bool has_control_bytewise(const char *text, size_t size) {
         for (size_t i = 0; i < size; i++)
@@ -312,11 +263,51 @@ static const char *read_content_type(HttpReader *reader, Span value) {
         return NULL;
 }
 
-/* The form with a date is ignored: it would need the server's clock to be right. */
+/* A date in or before 1970 has passed, which is as good as none. */
 static const char *read_retry_after(HttpReader *reader, Span value) {
         uint64_t seconds;
+        int64_t at;
+
         if (parse_decimal(value, &seconds))
                 reader->head.retry_after_s = (uint32_t) MIN(seconds, UINT32_MAX);
+        else if (http_date_parse(value.data, value.size, &at) == 0)
+                reader->head.retry_after_at = MAX(at, 0);
+        return NULL;
+}
+
+static const char *read_cache_control(HttpReader *reader, Span value) {
+        cache_control_read(&reader->head.cache, value.data, value.size);
+        return NULL;
+}
+
+/* The first one counts, of fields as of members of a list (RFC 9111 section 5.1). */
+static const char *read_age(HttpReader *reader, Span value) {
+        Span first;
+
+        if ((reader->flags & SAW_AGE) == 0 && span_next(&value, ',', &first))
+                (void) delta_seconds_parse(first.data, first.size, &reader->head.cache.age_s);
+        reader->flags |= SAW_AGE;
+        return NULL;
+}
+
+/* What is no date, "0" above all, means expired (RFC 9111 section 5.3). The earliest one counts. */
+static const char *read_expires(HttpReader *reader, Span value) {
+        CacheControl *cache = &reader->head.cache;
+        int64_t at;
+
+        if (http_date_parse(value.data, value.size, &at) < 0)
+                at = -1;
+        cache->expires_s = cache->has_expires ? MIN(cache->expires_s, at) : at;
+        cache->has_expires = true;
+        return NULL;
+}
+
+/* The first that is a date counts. */
+static const char *read_date(HttpReader *reader, Span value) {
+        CacheControl *cache = &reader->head.cache;
+
+        if (!cache->has_date)
+                cache->has_date = http_date_parse(value.data, value.size, &cache->date_s) == 0;
         return NULL;
 }
 
@@ -327,9 +318,13 @@ typedef struct Field {
 
 /* By the length of the name, which tells them all apart. */
 static const Field fields[] = {
+        [3] = { "age", read_age },
+        [4] = { "date", read_date },
+        [7] = { "expires", read_expires },
         [10] = { "connection", read_connection },
         [11] = { "retry-after", read_retry_after },
         [12] = { "content-type", read_content_type },
+        [13] = { "cache-control", read_cache_control },
         [14] = { "content-length", read_content_length },
         [16] = { "content-encoding", read_content_encoding },
         [17] = { "transfer-encoding", read_transfer_encoding },

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "freshness.h"
 #include "layout.h"
 
 #define HTTP_LINE_MAX 8192u /* status line, a header, a chunk-size line */
@@ -32,6 +33,8 @@ typedef struct HttpHead {
         bool coding_unknown; /* a Content-Encoding that we do not have */
         char charset[CHARSET_MAX];
         uint32_t retry_after_s; /* Retry-After in seconds; 0: none */
+        int64_t retry_after_at; /* Retry-After as a date, in seconds of unix time; 0: none */
+        CacheControl cache;     /* Cache-Control, Age, Expires, Date; a malformed one is no error */
 } HttpHead;
 
 typedef enum HttpEvent {

@@ -144,6 +144,18 @@ int pool_submit(Pool *pool, PoolTask *task) {
         return 0;
 }
 
+void pool_postpone(Pool *pool, PoolTask *task, uint64_t deadline_ns, int priority) {
+        PoolEntry *entry = task->entry;
+
+        if (!entry || entry->worker ||
+            (deadline_ns <= task->record.deadline_ns && priority <= task->priority))
+                return;
+        dispatch_unqueue(pool, entry);
+        task->record.deadline_ns = MAX(task->record.deadline_ns, deadline_ns);
+        task->priority = MAX(task->priority, priority);
+        dispatch_queue(pool, entry);
+}
+
 void pool_cancel(Pool *pool, PoolTask *task) {
         PoolEntry *entry = task->entry;
 

@@ -105,6 +105,9 @@ Pool *pool_free(Pool *pool);
 /* -ENOMEM, -ESHUTDOWN (the pool is being freed); otherwise `done` will be called, never from within
  * this call. */
 int pool_submit(Pool *pool, PoolTask *task);
+/* Someone else waits for it, too: it gets the later deadline and the higher priority of the two, as
+ * long as it is queued. */
+void pool_postpone(Pool *pool, PoolTask *task, uint64_t deadline_ns, int priority);
 /* Afterwards `done` is not called and the task's memory is the caller's again. Harmless when it has
  * ended. */
 void pool_cancel(Pool *pool, PoolTask *task);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include <string.h>
 
 #include "aggregate.h"
 #include "cleanup.h"
@@ -20,17 +21,33 @@ const char *completeness_name(Completeness completeness) {
         return names[completeness];
 }
 
+const char *origin_name(Origin origin) {
+        static const char *const names[] = {
+                [ORIGIN_LIVE] = "live",
+                [ORIGIN_CACHE] = "cache",
+                [ORIGIN_STALE] = "stale",
+                [ORIGIN_FALLBACK] = "fallback",
+        };
+        return names[origin];
+}
+
+bool answer_source_served(const AnswerSource *source) {
+        return !verdict_answered(source->verdict) && source->result && source->origin != ORIGIN_NONE;
+}
+
 Completeness answer_completeness(const AnswerInput *input) {
-        size_t answered = 0;
+        size_t answered = 0, served = 0;
         bool required_missing = false;
 
         for (size_t i = 0; i < input->n_sources; i++) {
                 if (verdict_answered(input->sources[i].verdict))
                         answered++;
+                else if (answer_source_served(&input->sources[i]))
+                        served++;
                 else if (input->sources[i].required)
                         required_missing = true;
         }
-        if (answered == 0 || required_missing)
+        if (answered + served == 0 || required_missing)
                 return COMPLETENESS_FAILED;
         return answered == input->n_sources ? COMPLETENESS_COMPLETE : COMPLETENESS_PARTIAL;
 }
@@ -132,7 +149,7 @@ static void write_answer(JsonWriter *w, const AnswerInput *input) {
 
 static void write_data(JsonWriter *w, const AnswerSource *source) {
         const ResultHeader *result = source->result;
-        const ArenaBlock *document = source->fetch->document;
+        const ArenaBlock *document = source->shown->document;
         const char *data = (const char *) result + result->data_offset;
 
         switch ((DataKind) result->data_kind) {
@@ -155,35 +172,64 @@ static void write_data(JsonWriter *w, const AnswerSource *source) {
         }
 }
 
-static const PoolTry *last_try(const AnswerSource *source) {
-        return source->task->n_tries > 0 ? &source->task->tries[source->task->n_tries - 1] : NULL;
-}
-
 /* When a worker began the task; 0: not yet. One that died did not tell, so all of its time
  * counts. */
 static uint64_t try_begun(const PoolTry *try) {
         return try->started_ns == 0 && try->finished_ns > 0 ? try->dispatched_ns : try->started_ns;
 }
 
+/* The last try; NULL when there was none, or when all was over before the query began. */
+static const PoolTry *last_try(const AnswerInput *input, const AnswerSource *source) {
+        const PoolTask *task = source->task;
+        const PoolTry *try = task && task->n_tries > 0 ? &task->tries[task->n_tries - 1] : NULL;
+
+        return try && (try->finished_ns == 0 || try->finished_ns > input->start_ns) ? try : NULL
+                ;
+}
+
+static bool shows_data(const AnswerSource *source) {
+        return source->result && (source->verdict == VERDICT_OK || answer_source_served(source));
+}
+
+static bool is_shown(const AnswerSource *source) {
+        return source->origin != ORIGIN_NONE &&
+                        (verdict_answered(source->verdict) || answer_source_served(source));
+}
+
+static void write_fetch_members(JsonWriter *w, const AnswerInput *input, const AnswerSource *source) {
+        const FetchOutcome *asked = source->asked;
+        /* The response that there was: to this query, else the one that is shown. */
+        const FetchOutcome *response = asked && asked->status > 0 ? asked :
+                        is_shown(source)                          ? source->shown :
+                                                                    NULL;
+
+        json_put_u64(w, "attempts", asked ? asked->attempts : 0);
+        if (response && response->status > 0) {
+                json_put_i64(w, "status", response->status);
+                json_put_u64(w, "bytes", response->bytes);
+        }
+        if (asked && asked->attempts > 0)
+                json_put_ms(w, "fetch_ms", time_sub(asked->end, MAX(asked->start, input->start_ns)));
+        else if (source->origin == ORIGIN_CACHE || source->origin == ORIGIN_STALE)
+                json_put_ms(w, "fetch_ms", 0);
+}
+
 static void write_result_members(JsonWriter *w, const AnswerInput *input, const AnswerSource *source) {
-        const Fetch *fetch = source->fetch;
-        const PoolTry *try = last_try(source);
+        const PoolTry *try = last_try(input, source);
+        bool shown = is_shown(source);
 
         json_put_string(w, "verdict", verdict_name(source->verdict));
-        if (verdict_answered(source->verdict))
-                json_put_string(w, "origin", "live");
-        json_put_u64(w, "attempts", fetch->attempts);
-        if (fetch->status > 0) {
-                json_put_i64(w, "status", fetch->status);
-                json_put_u64(w, "bytes", fetch->bytes);
-        }
-        if (fetch->attempts > 0)
-                json_put_ms(w, "fetch_ms", time_sub(fetch->attempt.end, fetch->attempt.start));
+        if (shown)
+                json_put_string(w, "origin", origin_name(source->origin));
+        if (shown && source->origin == ORIGIN_STALE)
+                json_put_ms(w, "age_ms", source->age_ns);
+        write_fetch_members(w, input, source);
         if (try && try->finished_ns > 0)
-                json_put_ms(w, "infer_ms", time_sub(try->finished_ns, try_begun(try)));
-        if (source->result && source->verdict == VERDICT_OK && !input->omit_data)
+                json_put_ms(w, "infer_ms",
+                            time_sub(try->finished_ns, MAX(try_begun(try), input->start_ns)));
+        if (shows_data(source) && !input->omit_data)
                 write_data(w, source);
-        else if (source->result && source->verdict == VERDICT_OK)
+        else if (shows_data(source))
                 json_put_bool(w, "data_omitted", true);
         if (source->error)
                 json_put_string(w, "error", source->error);
@@ -210,7 +256,7 @@ static void write_inference(JsonWriter *w, const char *key, const AnswerSource *
 }
 
 static bool has_inference(const AnswerSource *source) {
-        return source->result && verdict_answered(source->verdict);
+        return source->result && (verdict_answered(source->verdict) || answer_source_served(source));
 }
 
 static void write_error(JsonWriter *w, const AnswerSource *source) {
@@ -227,22 +273,23 @@ static void write_error(JsonWriter *w, const AnswerSource *source) {
 
 typedef struct Span {
         Stage stage;
+        unsigned attempt;
         uint64_t start;
-        uint64_t end;
+        uint64_t end; /* 0: the step was still under way when the answer was given */
 } Span;
 
+/* What was over before the query began, or began after its end, is of another one's story. */
 static void
-write_span(JsonWriter *w, const AnswerInput *input, const AnswerSource *source, unsigned attempt,
-           Span span, const PoolTry *try) {
-        /* An end that is missing is that of the query: the step was still under way. */
-        uint64_t end = span.end > 0 ? span.end : input->end_ns;
+write_span(JsonWriter *w, const AnswerInput *input, const char *source, Span span,
+           const PoolTry *try) {
+        uint64_t end = span.end > 0 ? MIN(span.end, input->end_ns) : input->end_ns;
 
-        if (span.start == 0)
+        if (span.start == 0 || end < input->start_ns || span.start > input->end_ns)
                 return;
         json_begin_object(w, NULL);
-        json_put_string(w, "source", source->name);
+        json_put_string(w, "source", source);
         json_put_string(w, "stage", stage_name(span.stage));
-        json_put_u64(w, "attempt", attempt);
+        json_put_u64(w, "attempt", MAX(span.attempt, 1u));
         json_put_ms(w, "start_ms", time_sub(span.start, input->start_ns));
         json_put_ms(w, "end_ms", time_sub(MAX(end, span.start), input->start_ns));
         if (try)
@@ -250,51 +297,69 @@ write_span(JsonWriter *w, const AnswerInput *input, const AnswerSource *source, 
         json_end_object(w);
 }
 
-static void write_fetch_spans(JsonWriter *w, const AnswerInput *input, const AnswerSource *source) {
-        const FetchAttempt *attempt = &source->fetch->attempt;
-        const ExchangeTimes *t = &attempt->times;
-        /* What was under way when the attempt ended, ended with it. */
-        uint64_t end = attempt->end > 0 ? attempt->end : input->end_ns;
-        const Span spans[] = {
-                { STAGE_RESOLVE, t->resolve_start, t->resolve_end ? t->resolve_end : end },
-                { STAGE_CONNECT, t->connect_start, t->connect_end ? t->connect_end : end },
-                { STAGE_SEND, t->send_start, t->send_end ? t->send_end : end },
-                { STAGE_WAIT, t->send_end, t->first_byte ? t->first_byte : end },
-                { STAGE_RECEIVE, t->first_byte, t->end ? t->end : end },
-        };
+static void write_story(JsonWriter *w, const AnswerInput *input, const char *source, const Story *story) {
+        for (unsigned i = 0; i < story->count; i++) {
+                const StorySpan *span = &story->spans[i];
 
-        for (size_t i = 0; i < ELEMENTSOF(spans); i++)
-                write_span(w, input, source, 1, spans[i], NULL);
+                write_span(w, input, source,
+                           (Span){ (Stage) span->stage, span->attempt, span->start, span->end },
+                           NULL);
+        }
 }
 
 static void write_task_spans(JsonWriter *w, const AnswerInput *input, const AnswerSource *source) {
-        uint64_t waiting_since = source->task->submitted_ns;
+        const PoolTask *task = source->task;
+        uint64_t waiting_since = task->submitted_ns;
 
-        for (unsigned i = 0; i < source->task->n_tries; i++) {
-                const PoolTry *try = &source->task->tries[i];
+        for (unsigned i = 0; i < task->n_tries; i++) {
+                const PoolTry *try = &task->tries[i];
                 uint64_t begun = try_begun(try);
                 const Span spans[] = {
-                        { STAGE_LANE, waiting_since, begun },
-                        { STAGE_DECODE, try->started_ns, try->decoded_ns },
-                        { STAGE_ENGINE, try->decoded_ns ? try->decoded_ns : begun, try->finished_ns },
+                        { STAGE_LANE, i + 1, waiting_since, begun },
+                        { STAGE_DECODE, i + 1, try->started_ns, try->decoded_ns },
+                        { STAGE_ENGINE, i + 1, try->decoded_ns ? try->decoded_ns : begun,
+                          try->finished_ns },
                 };
 
                 for (size_t k = 0; k < ELEMENTSOF(spans); k++)
-                        write_span(w, input, source, i + 1, spans[k], try);
+                        write_span(w, input, source->name, spans[k], try);
                 waiting_since = try->finished_ns > 0 ? try->finished_ns : try->dispatched_ns;
         }
-        if (source->task->n_tries == 0)
-                write_span(w, input, source, 1, (Span){ STAGE_LANE, waiting_since, 0 }, NULL);
+        if (task->n_tries == 0)
+                write_span(w, input, source->name, (Span){ STAGE_LANE, 1, waiting_since, 0 }, NULL);
+}
+
+static void write_timeline(JsonWriter *w, const AnswerInput *input) {
+        json_begin_array(w, "timeline");
+        for (size_t i = 0; i < input->n_sources; i++) {
+                const AnswerSource *source = &input->sources[i];
+
+                if (source->story)
+                        write_story(w, input, source->name, source->story);
+                if (source->asked)
+                        write_story(w, input, source->name, &source->asked->story);
+                if (source->task)
+                        write_task_spans(w, input, source);
+        }
+        json_end_array(w);
 }
 
 /* ---- the whole ---- */
+
+static uint64_t tried_by(const PoolTask *task) {
+        uint64_t places = 0;
+
+        for (unsigned i = 0; i < task->n_tries; i++)
+                places |= UINT64_C(1) << (task->tries[i].worker & 63);
+        return places;
+}
 
 static unsigned count_workers(const AnswerInput *input) {
         uint64_t seen = 0; /* a pool has at most 64 places */
 
         for (size_t i = 0; i < input->n_sources; i++)
-                for (unsigned k = 0; k < input->sources[i].task->n_tries; k++)
-                        seen |= UINT64_C(1) << (input->sources[i].task->tries[k].worker & 63);
+                if (last_try(input, &input->sources[i]))
+                        seen |= tried_by(input->sources[i].task);
         return (unsigned) __builtin_popcountll(seen);
 }
 
@@ -321,30 +386,39 @@ static void write_lists(JsonWriter *w, const AnswerInput *input) {
         json_end_array(w);
 }
 
-void answer_write(const AnswerInput *input, Buffer *out) {
+static void write_identity(JsonWriter *w, const AnswerInput *input, AnswerMarks *marks) {
+        json_put_string_n(w, "query", input->question, input->question_size);
+        json_put_string(w, "query_id", input->query_id);
+        marks->id_at = w->buffer->size - strlen(input->query_id) - 1;
+}
+
+static void write_time(JsonWriter *w, const AnswerInput *input, AnswerMarks *marks) {
+        static const char name[] = ",\"execution_time\":";
+
+        marks->time_at = w->buffer->size + strlen(name);
+        json_put_double(w, "execution_time",
+                        (double) time_sub(input->end_ns, input->start_ns) / (double) NSEC_PER_SEC, 6);
+        marks->time_end = w->buffer->size;
+}
+
+void answer_write(const AnswerInput *input, Buffer *out, AnswerMarks *ret_marks) {
         Completeness completeness = answer_completeness(input);
         JsonWriter w = json_writer(out);
+        AnswerMarks marks;
 
         json_begin_object(&w, NULL);
-        json_put_string_n(&w, "query", input->question, input->question_size);
-        json_put_string(&w, "query_id", input->query_id);
+        write_identity(&w, input, &marks);
         json_put_bool(&w, "success", completeness != COMPLETENESS_FAILED);
         json_put_string(&w, "completeness", completeness_name(completeness));
         write_answer(&w, input);
         write_sources(&w, input);
         write_lists(&w, input);
-        json_put_double(&w, "execution_time",
-                        (double) time_sub(input->end_ns, input->start_ns) / (double) NSEC_PER_SEC, 6);
+        write_time(&w, input, &marks);
         json_put_u64(&w, "cores_used", count_workers(input));
-        json_begin_array(&w, "timeline");
-        for (size_t i = 0; i < input->n_sources; i++) {
-                if (input->sources[i].fetch->attempts > 0)
-                        write_fetch_spans(&w, input, &input->sources[i]);
-                if (input->sources[i].task->submitted_ns > 0)
-                        write_task_spans(&w, input, &input->sources[i]);
-        }
-        json_end_array(&w);
+        write_timeline(&w, input);
         json_end_object(&w);
+        if (ret_marks)
+                *ret_marks = marks;
 }
 
 void answer_write_event(const AnswerInput *input, const AnswerSource *source, Buffer *out) {

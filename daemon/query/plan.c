@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "fetch.h"
 #include "plan.h"
 
 static void plan_add(Plan *plan, Source *source) {
@@ -91,18 +92,72 @@ TemplateValue *plan_values(const QueryRequest *request, size_t *ret_count) {
         return values;
 }
 
+static const char *cache_state_name(CacheState state) {
+        static const char *const names[] = {
+                [CACHE_NOTHING] = "nothing",
+                [CACHE_FRESH] = "fresh",
+                [CACHE_STALE] = "stale",
+                [CACHE_STALE_IF_ERROR] = "stale_if_error",
+        };
+        return names[state];
+}
+
+/* Why a source would not be asked now, of what can be known before; NULL: it would. */
+static char *
+plan_reason(const PlanEntry *entry, const QueryRequest *request, const PlanView *view,
+            int render_error, const char *missing, CacheState cached) {
+        const Source *source = entry->source;
+        char *reason = NULL;
+        int r = 0;
+
+        if (entry->refusal)
+                r = asprintf(&reason, "%s", entry->refusal);
+        else if (render_error == -ENOENT)
+                r = asprintf(&reason, "parameter \"%s\" was not given and has no default", missing);
+        else if (render_error < 0)
+                r = asprintf(&reason, "the request would be too long");
+        else if (cached == CACHE_FRESH)
+                r = asprintf(&reason, "a fresh copy is in the cache");
+        else if (request->cache == QUERY_CACHE_ONLY)
+                r = asprintf(&reason, "only the cache is asked");
+        else if (!breaker_would_admit(&source->breaker, &source->breaker_policy, view->now))
+                r = asprintf(&reason, "its breaker is %s",
+                             breaker_state_name(breaker_state(&source->breaker, view->now)));
+        else if (source_daily_left(source, view->unix_ms) == 0)
+                r = asprintf(&reason, "Daily= is used up until midnight UTC");
+        return r < 0 ? NULL : reason;
+}
+
+/* What the source may still take, and how it would be asked. */
+static void plan_write_budgets(const Source *source, const PlanView *view, JsonWriter *w) {
+        uint64_t hedge = fetch_hedge_delay(source);
+
+        json_put_u64(w, "attempts", source->config->attempts);
+        json_put_ms(w, "attempt_timeout_ms", MIN(fetch_attempt_timeout(source), view->deadline_ns));
+        json_put_u64(w, "retries_left", retry_budget_left(&source->budget, view->now));
+        if (hedge > 0)
+                json_put_ms(w, "hedge_ms", hedge);
+        if (source->config->daily > 0)
+                json_put_u64(w, "daily_left", source_daily_left(source, view->unix_ms));
+        if (source->hold_until > view->now)
+                json_put_ms(w, "hold_ms", source->hold_until - view->now);
+        source_write_breaker(source, view->now, w);
+}
+
 static void plan_write_entry(
                 const PlanEntry *entry, const TemplateValue values[], size_t n_values,
-                uint64_t deadline_ns, JsonWriter *w) {
+                const QueryRequest *request, const PlanView *view, JsonWriter *w) {
         const Source *source = entry->source;
         const char *missing = NULL;
-        CLEANUP_FREE char *reason = NULL;
         Buffer url = {};
+        uint64_t age = 0;
+        CacheState cached = CACHE_NOTHING;
 
         int r = source_render_url(source, values, n_values, &url, &missing);
-        if (r == -ENOENT &&
-            asprintf(&reason, "parameter \"%s\" was not given and has no default", missing) < 0)
-                reason = NULL;
+        if (r >= 0 && request->cache != QUERY_CACHE_BYPASS)
+                cached = view->cached(view->userdata, source, values, n_values, &age);
+        CLEANUP_FREE char *reason = plan_reason(entry, request, view, r, missing, cached);
+
         json_begin_object(w, NULL);
         json_put_string(w, "source", source->name);
         json_put_string(w, "method", request_method_name(source->config->method));
@@ -110,14 +165,18 @@ static void plan_write_entry(
                 json_put_null(w, "url");
         else
                 json_put_string_n(w, "url", url.data, url.size);
-        json_put_ms(w, "timeout_ms", MIN(source->config->timeout, deadline_ns));
-        json_put_bool(w, "would_ask", !entry->refusal && r >= 0);
-        json_put_string(w, "reason", entry->refusal ? entry->refusal : reason);
+        json_put_ms(w, "timeout_ms", MIN(source->config->timeout, view->deadline_ns));
+        json_put_bool(w, "would_ask", reason == NULL);
+        json_put_string(w, "reason", reason);
+        json_put_string(w, "cached", cache_state_name(cached));
+        if (cached != CACHE_NOTHING)
+                json_put_ms(w, "age_ms", age);
+        plan_write_budgets(source, view, w);
         json_end_object(w);
         buffer_deinit(&url);
 }
 
-void plan_write(const Plan *plan, const QueryRequest *request, uint64_t deadline_ns, Buffer *out) {
+void plan_write(const Plan *plan, const QueryRequest *request, const PlanView *view, Buffer *out) {
         JsonWriter w = json_writer(out);
         size_t n_values = 0;
         CLEANUP_FREE TemplateValue *values = plan_values(request, &n_values);
@@ -125,7 +184,7 @@ void plan_write(const Plan *plan, const QueryRequest *request, uint64_t deadline
         json_begin_object(&w, NULL);
         json_begin_array(&w, "sources");
         for (size_t i = 0; values && i < plan->count; i++)
-                plan_write_entry(&plan->entries[i], values, n_values, deadline_ns, &w);
+                plan_write_entry(&plan->entries[i], values, n_values, request, view, &w);
         json_end_array(&w);
         json_end_object(&w);
 }

@@ -4,6 +4,7 @@
 /* Which sources a query asks, and which it does not and why. Pure; the same plan is shown by
  * Explain and carried out by Query. */
 
+#include "cache.h"
 #include "query.h"
 #include "source.h"
 
@@ -28,5 +29,16 @@ void plan_deinit(Plan *plan);
  * memory. */
 TemplateValue *plan_values(const QueryRequest *request, size_t *ret_count);
 
-/* {"sources":[{source, method, url, timeout_ms, would_ask, reason}]} */
-void plan_write(const Plan *plan, const QueryRequest *request, uint64_t deadline_ns, Buffer *out);
+/* What a plan depends on beside the configuration. */
+typedef struct PlanView {
+        uint64_t deadline_ns; /* length */
+        uint64_t now;
+        uint64_t unix_ms;
+        CacheState (*cached)(
+                        void *userdata, const Source *source, const TemplateValue values[],
+                        size_t n_values, uint64_t *ret_age_ns);
+        void *userdata;
+} PlanView;
+
+/* {"sources":[{source, method, url, timeout_ms, would_ask, reason, …}]} */
+void plan_write(const Plan *plan, const QueryRequest *request, const PlanView *view, Buffer *out);

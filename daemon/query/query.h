@@ -17,6 +17,12 @@ typedef enum QueryPolicy {
         QUERY_FAIL_FAST,
 } QueryPolicy;
 
+typedef enum QueryCacheUse {
+        QUERY_CACHE_USE,    /* a fresh copy stands in for its source */
+        QUERY_CACHE_BYPASS, /* all are asked */
+        QUERY_CACHE_ONLY,   /* none is */
+} QueryCacheUse;
+
 typedef struct QueryParameter {
         const char *name;
         const char *value;
@@ -34,7 +40,11 @@ typedef struct QueryRequest {
         uint64_t deadline_ns; /* length, from now; 0: QueryTimeoutSec */
         QueryPolicy policy;
         unsigned max_passages; /* 0 to MAX_PASSAGES */
-        bool want_events;      /* call `event` for each source */
+        unsigned quorum;       /* answer when that many sources are ok; 0: all */
+        QueryCacheUse cache;
+        bool batch;       /* interactive ones go first */
+        uint32_t user;    /* uid of who asks */
+        bool want_events; /* call `event` for each source */
 } QueryRequest;
 
 typedef struct QueryCallbacks {

@@ -34,7 +34,7 @@ named() {
         grep -qF -- "$name" <<<"$all" || fail "No manual page names $name ($2)"
     done
 }
-named "$(sed -nE 's/^KEY[A-Z_]*\([A-Za-z]+, *([A-Za-z]+),.*/\1=/p' "$source/schema/config.def")" schema/config.def
+named "$(sed -nE 's/^(SOURCE_)?KEY\([A-Za-z]+, *([A-Za-z]+),.*/\2=/p' "$source/schema/config.def")" schema/config.def
 named "$(sed -nE 's/^OPTION\([^"]*"([a-z-]+)".*/--\1/p' "$source/schema/options.def")" schema/options.def
 named "$(sed -nE 's/^VERDICT\([A-Z_]+, *"([a-z_]+)".*/\1/p' "$source/schema/verdicts.def")" schema/verdicts.def
 

@@ -3,11 +3,14 @@
 /* musterctl with the real daemon: every verb, what it prints in each form, and its exit status.
  * (What the text looks like in detail is in the unit tests of client/.) */
 
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -171,6 +174,9 @@ static void test_query_options(void **state) {
         assert_int_equal(json_array_size(json_at(json, "/answer/passages")), 0);
         json_decref(json);
 
+        json_decref(expect_json(
+                        STATUS_SUCCESS, "short",
+                        "query now --source=weather --quorum=1 --cache=bypass --priority=batch"));
         json =
                         expect_json(STATUS_FAILED, "short",
                                     "query now --source=must --source=hang --policy=fail_fast");
@@ -215,6 +221,8 @@ static void test_refusals(void **state) {
         assert_err("nobody");
         expect(STATUS_FAILED, "query now --max-passages=33");
         assert_err("max_passages");
+        expect(STATUS_FAILED, "query now --quorum=0");
+        assert_err("quorum");
 }
 
 /* ---- timelines ---- */
@@ -317,13 +325,14 @@ static void test_bench_of_all(void **state) {
 
         daemon_prepare(&daemon);
         daemon_source(&daemon, "alpha", "[Source]\nURL=simulate:?delay=50ms\n");
-        daemon_source(&daemon, "dead", "[Source]\nURL=simulate:?fail=1\n");
+        daemon_source(&daemon, "dead",
+                      "[Source]\nURL=simulate:?fail=1\n[Breaker]\nFailures=0\n");
         daemon_source(&daemon, "off", "[Source]\nURL=simulate:\nEnabled=no\n");
         daemon_start(&daemon, NULL);
         assert_int_equal(run_at(daemon.socket_path, "bench"), STATUS_SUCCESS);
         assert_out("alpha");
         assert_out("dead");
-        assert_null(strstr(out, "off"));
+        assert_null(strstr(out, "  off "));
         assert_out("partial");
         assert_int_equal(run_at(daemon.socket_path, "bench --source=dead"), STATUS_FAILED);
         daemon_stop(&daemon);
@@ -376,6 +385,103 @@ static void test_sources(void **state) {
         assert_null(strstr(out, "hush"));
 }
 
+static void test_changes(void **state) {
+        expect(STATUS_SUCCESS, "breaker alpha closed");
+        assert_out("The breaker of alpha is set to closed.");
+        expect(STATUS_SUCCESS, "breaker alpha auto");
+        expect(STATUS_FAILED, "breaker nobody open");
+        assert_err("nobody");
+        json_t *json = expect_json(STATUS_SUCCESS, "short", "flush-cache");
+        assert_true(json_is_integer(json_at(json, "/entries")));
+        json_decref(json);
+        expect(STATUS_SUCCESS, "flush-cache");
+        assert_out("dropped");
+}
+
+/* ---- monitor ---- */
+
+static pid_t monitor_start(const Daemon *daemon, const char *path) {
+        char option[160];
+
+        (void) snprintf(option, sizeof(option), "--socket=%s", daemon->socket_path);
+        pid_t pid = fork();
+        if (pid == 0) {
+                int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+
+                (void) dup2(fd, STDOUT_FILENO);
+                (void) execl(getenv("MUSTERCTL"), "musterctl", option, "--json=short", "monitor",
+                             (char *) NULL);
+                _exit(127);
+        }
+        assert_true(pid > 0);
+        return pid;
+}
+
+/* The first event of this kind in a file with one a line; NULL: none yet. */
+static json_t *find_event(const char *path, const char *kind) {
+        char line[1024];
+        json_t *event = NULL;
+        FILE *file = fopen(path, "re");
+
+        while (file && !event && fgets(line, sizeof(line), file)) {
+                event = json_loads(line, 0, NULL);
+                if (!event || strcmp(string_at(event, "/kind"), kind) != 0) {
+                        json_decref(event);
+                        event = NULL;
+                }
+        }
+        if (file)
+                (void) fclose(file);
+        return event;
+}
+
+static json_t *wait_for_event(const char *path, const char *kind) {
+        json_t *event;
+
+        for (uint64_t end = monotonic_ms() + 20000; !(event = find_event(path, kind)); pause_ms(10))
+                if (monotonic_ms() > end)
+                        fail_msg("no event %s", kind);
+        return event;
+}
+
+static void test_monitor(void **state) {
+        Daemon daemon;
+        char path[128];
+        int status;
+        pid_t worker;
+
+        daemon_prepare(&daemon);
+        daemon_source(&daemon, "alpha", "[Source]\nURL=simulate:\n");
+        daemon_start(&daemon, NULL);
+        (void) snprintf(path, sizeof(path), "%s/events", daemon.directory);
+        pid_t pid = monitor_start(&daemon, path);
+        json_t *event = NULL;
+        while (!event) {
+                assert_int_equal(run_at(daemon.socket_path, "query now"), STATUS_SUCCESS);
+                event = find_event(path, "query");
+        }
+        assert_string_equal(string_at(event, "/completeness"), "complete");
+        assert_int_equal(number_at(event, "/answered"), 1);
+        json_decref(event);
+        event = wait_for_event(path, "source");
+        assert_string_equal(string_at(event, "/source"), "alpha");
+        assert_string_equal(string_at(event, "/verdict"), "ok");
+        json_decref(event);
+
+        assert_true(daemon_workers(&daemon, &worker, 1) > 0);
+        assert_int_equal(kill(worker, SIGKILL), 0);
+        event = wait_for_event(path, "worker");
+        assert_int_equal(number_at(event, "/pid"), worker);
+        assert_string_equal(string_at(event, "/status"), "by signal KILL");
+        json_decref(event);
+
+        /* It does not keep the daemon from stopping. */
+        daemon_stop(&daemon);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == STATUS_FAILED);
+        daemon_cleanup(&daemon);
+}
+
 /* ---- usage, and nobody there ---- */
 
 static void test_usage(void **state) {
@@ -391,6 +497,7 @@ static void test_usage(void **state) {
                 "--json=loud status",
                 "--nonsense",
                 "bench --repeat=0",
+                "breaker alpha half_open",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
@@ -407,8 +514,9 @@ static void test_usage(void **state) {
 }
 
 static void test_unreachable(void **state) {
-        static const char *const lines[] = { "query now", "explain now",  "status",
-                                             "sources",   "source alpha", "bench" };
+        static const char *const lines[] = { "query now",   "explain now",  "status",
+                                             "sources",     "source alpha", "breaker alpha open",
+                                             "flush-cache", "bench" };
         char path[128];
 
         (void) snprintf(path, sizeof(path), "%s/nobody", daemon_one.directory);
@@ -441,6 +549,8 @@ int main(void) {
                 cmocka_unit_test(test_explain),
                 cmocka_unit_test(test_status),
                 cmocka_unit_test(test_sources),
+                cmocka_unit_test(test_changes),
+                cmocka_unit_test(test_monitor),
                 cmocka_unit_test(test_usage),
                 cmocka_unit_test(test_unreachable),
         };

@@ -154,6 +154,16 @@ static void make_directory(const Daemon *daemon, const char *name) {
         assert_int_equal(mkdir(path, 0700), 0);
 }
 
+/* Every query asks its sources, unless a source has a [Cache] of its own. */
+static void daemon_uncache(const Daemon *daemon) {
+        char path[128];
+
+        make_directory(daemon, "config/muster.conf.d");
+        (void) snprintf(path, sizeof(path), "%s/config/muster.conf.d/uncached.conf",
+                        daemon->directory);
+        write_file(path, "[Cache]\nTTLSec=0\n");
+}
+
 void daemon_prepare(Daemon *daemon) {
         *daemon = (Daemon){};
         (void) snprintf(daemon->directory, sizeof(daemon->directory), "/tmp/muster-test-XXXXXX");
@@ -163,6 +173,7 @@ void daemon_prepare(Daemon *daemon) {
         make_directory(daemon, "config");
         make_directory(daemon, "config/sources.d");
         make_directory(daemon, "state");
+        daemon_uncache(daemon);
 }
 
 void daemon_config(Daemon *daemon, const char *text) {

@@ -31,7 +31,8 @@ void server_stop(SourceServer *server);
 
 /* Makes the directory; configuration files are added before daemon_start(). */
 void daemon_prepare(Daemon *daemon);
-/* `text` is the whole of muster.conf. */
+/* `text` is the whole of muster.conf. Beside it a drop-in sets TTLSec=0, so that every query asks
+ * its sources. */
 void daemon_config(Daemon *daemon, const char *text);
 /* printf-style text of sources.d/NAME.source. */
 void daemon_source(Daemon *daemon, const char *name, const char *format, ...)

@@ -12,14 +12,20 @@ typedef struct Asked {
         char *question;
         QueryPolicy policy;
         unsigned max_passages;
+        unsigned quorum;
+        QueryCacheUse cache;
         uint64_t start;
         uint64_t deadline;
         bool asked[SCENARIO_SOURCES];
         size_t n_asked;
         bool reported[SCENARIO_SOURCES]; /* by an event, with this verdict */
         Verdict verdicts[SCENARIO_SOURCES];
+        bool served[SCENARIO_SOURCES]; /* something is shown of it, be it a substitute */
         size_t n_reported;
 } Asked;
+
+/* With what has ended so far, in `verdicts` where `ended`: enough is there. */
+bool asked_quorum_reached(const Asked *asked, const bool ended[], const Verdict verdicts[]);
 
 /* Both end the program when something is wrong. */
 void answer_check_event(Asked *asked, const char *json, size_t size, uint64_t now);

@@ -40,8 +40,9 @@ typedef struct ServerConnection {
 /* What a response is made of. */
 typedef struct Request {
         const SourceScript *script;
+        Behaviour behaviour; /* this time */
         char token[TOKEN_SIZE];
-        bool last; /* the connection ends after it */
+        uint64_t stamp; /* when it came, ns since the beginning */
 } Request;
 
 /* ---- writing a response ---- */
@@ -64,29 +65,30 @@ static void write_words(Chance *chance, const Request *request, Buffer *out) {
 
 static void write_json_body(Chance *chance, const Request *request, Buffer *out) {
         const SourceScript *script = request->script;
-        bool lacking = script->behaviour == BEHAVIOUR_REFUSED;
+        bool lacking = request->behaviour == BEHAVIOUR_REFUSED;
 
         (void) buffer_printf(
-                        out, "{\"%s\":{\"source\":\"%s\",\"token\":\"%s\",\"text\":\"",
-                        lacking ? "other" : "data", script->name, request->token);
+                        out,
+                        "{\"%s\":{\"source\":\"%s\",\"token\":\"%s\",\"stamp\":\"T%lu\",\"text\":\"",
+                        lacking ? "other" : "data", script->name, request->token, request->stamp);
         write_words(chance, request, out);
-        (void) buffer_append_string(out, script->behaviour == BEHAVIOUR_BROKEN_JSON ? "\"" : "\"}}");
+        (void) buffer_append_string(out, request->behaviour == BEHAVIOUR_BROKEN_JSON ? "\"" : "\"}}");
 }
 
 static void write_body(Chance *chance, const Request *request, Buffer *out) {
         const SourceScript *script = request->script;
-        bool html = script->format == FORMAT_HTML, poison = script->behaviour == BEHAVIOUR_POISON;
+        bool html = script->format == FORMAT_HTML, poison = request->behaviour == BEHAVIOUR_POISON;
 
-        if (script->behaviour == BEHAVIOUR_NOTHING)
+        if (request->behaviour == BEHAVIOUR_NOTHING)
                 return;
         if (script->format == FORMAT_JSON) {
                 write_json_body(chance, request, out);
                 return;
         }
         (void) buffer_printf(
-                        out, "%sThe source %s was asked %s and answers%s.\n",
+                        out, "%sThe source %s was asked %s at T%lu and answers%s.\n",
                         html ? "<html><title>T</title><body><p>" : "", script->name, request->token,
-                        poison ? " with " POISON : "");
+                        request->stamp, poison ? " with " POISON : "");
         write_words(chance, request, out);
         if (html)
                 (void) buffer_append_string(out, "</p></body></html>");
@@ -96,18 +98,23 @@ static void write_status(Chance *chance, const Request *request, Buffer *out) {
         static const int others[] = { 301, 304, 400, 404, 500, 503 };
         int status = 200;
 
-        if (request->script->behaviour == BEHAVIOUR_STATUS)
-                status = others[chance_below(chance, ELEMENTSOF(others))];
-        else if (request->script->behaviour == BEHAVIOUR_TOO_MANY)
+        if (request->behaviour == BEHAVIOUR_STATUS)
+                status = request->script->status ? request->script->status :
+                                                   others[chance_below(chance, ELEMENTSOF(others))];
+        else if (request->behaviour == BEHAVIOUR_TOO_MANY)
                 status = 429;
-        else if (request->script->behaviour == BEHAVIOUR_NO_CONTENT)
+        else if (request->behaviour == BEHAVIOUR_NO_CONTENT)
                 status = 204;
-        else if (request->script->behaviour == BEHAVIOUR_INTERIM)
+        else if (request->behaviour == BEHAVIOUR_INTERIM)
                 (void) buffer_append_string(
                                 out,
                                 "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n"
                                 "Link: </a>\r\n\r\n");
         (void) buffer_printf(out, "HTTP/1.1 %d Some words\r\nServer: scripted\r\n", status);
+        if ((status == 429 || status == 503) && request->script->retry_after_s > 0)
+                (void) buffer_printf(out, "Retry-After: %u\r\n", request->script->retry_after_s);
+        if (request->script->cache_control)
+                (void) buffer_printf(out, "Cache-Control: %s\r\n", request->script->cache_control);
         if (status == 204 || status == 304)
                 (void) buffer_append_string(out, "\r\n");
 }
@@ -136,7 +143,7 @@ static void write_framed(Chance *chance, const Request *request, const Buffer *b
         const SourceScript *script = request->script;
 
         (void) buffer_printf(out, "Content-Type: %s\r\n", types[script->format]);
-        if (script->behaviour == BEHAVIOUR_CODING)
+        if (request->behaviour == BEHAVIOUR_CODING)
                 (void) buffer_append_string(out, "Content-Encoding: br\r\n");
         if (script->framing == FRAMING_CHUNKED) {
                 (void) buffer_append_string(out, "Transfer-Encoding: chunked\r\n\r\n");
@@ -157,7 +164,7 @@ static void write_response(Chance *chance, const Request *request, Buffer *out) 
         write_status(chance, request, out);
         if (out->size < 4 || memcmp(out->data + out->size - 4, "\r\n\r\n", 4) != 0) {
                 write_body(chance, request, &body);
-                if (request->script->behaviour == BEHAVIOUR_TOO_LARGE)
+                if (request->behaviour == BEHAVIOUR_TOO_LARGE)
                         while (body.size < 40000)
                                 (void) buffer_append_string(&body, "more and more ");
                 write_framed(chance, request, &body, out);
@@ -175,7 +182,7 @@ send_response(ServerConnection *c, const Request *request, const char *data, siz
               uint64_t delay) {
         Chance *chance = &c->network->world->chance;
 
-        if (request->script->behaviour != BEHAVIOUR_DRIPS) {
+        if (request->behaviour != BEHAVIOUR_DRIPS) {
                 sim_peer_send(c->peer, data, size, delay);
                 return delay;
         }
@@ -213,7 +220,7 @@ static bool
 misbehave(ServerConnection *c, const Request *request, const Buffer *response, uint64_t delay) {
         size_t part = chance_below(&c->network->world->chance, response->size);
 
-        switch ((int) request->script->behaviour) {
+        switch ((int) request->behaviour) {
         case BEHAVIOUR_NEVER:
                 return true;
         case BEHAVIOUR_GARBAGE:
@@ -235,27 +242,36 @@ misbehave(ServerConnection *c, const Request *request, const Buffer *response, u
         }
 }
 
-static void respond(ServerConnection *c, const Request *request) {
+/* What happens to the connection behind the whole response. */
+static void follow_up(ServerConnection *c, const Request *request, uint64_t delay) {
+        World *world = c->network->world;
+
+        c->busy_until = io_now(world->io) + delay;
+        if (request->behaviour == BEHAVIOUR_EXTRA)
+                sim_peer_send(c->peer, "\x02\x03 more", 7,
+                              delay + chance_scale(&world->chance, NSEC_PER_MSEC));
+        if (request->script->framing == FRAMING_CLOSE) {
+                sim_peer_close(c->peer, delay);
+                c->stopped = true;
+        } else if (request->behaviour == BEHAVIOUR_CLOSES_KEPT)
+                sim_at(world->io, c->busy_until + chance_scale(&world->chance, NEVER_WITHIN),
+                       close_later, c);
+}
+
+static void respond(ServerConnection *c, Request *request) {
         World *world = c->network->world;
         const SourceScript *script = request->script;
-        uint64_t delay = chance_scale(&world->chance, script->think_ns);
+        uint64_t delay = script->exact ? script->think_ns :
+                                         chance_scale(&world->chance, script->think_ns);
+        bool well = script->well_percent > 0 && chance_percent(&world->chance, script->well_percent);
         Buffer response = {};
 
+        request->behaviour = well ? BEHAVIOUR_ANSWERS : script->behaviour;
+        request->stamp = io_now(world->io) - world->start;
         write_response(&world->chance, request, &response);
         c->stopped = misbehave(c, request, &response, delay);
-        if (!c->stopped) {
-                delay = send_response(c, request, response.data, response.size, delay);
-                c->busy_until = io_now(world->io) + delay;
-                if (script->behaviour == BEHAVIOUR_EXTRA)
-                        sim_peer_send(c->peer, "\x02\x03 more", 7,
-                                      delay + chance_scale(&world->chance, NSEC_PER_MSEC));
-                if (script->framing == FRAMING_CLOSE) {
-                        sim_peer_close(c->peer, delay);
-                        c->stopped = true;
-                } else if (script->behaviour == BEHAVIOUR_CLOSES_KEPT)
-                        sim_at(world->io, c->busy_until + chance_scale(&world->chance, NEVER_WITHIN),
-                               close_later, c);
-        }
+        if (!c->stopped)
+                follow_up(c, request, send_response(c, request, response.data, response.size, delay));
         buffer_deinit(&response);
 }
 

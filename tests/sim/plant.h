@@ -15,3 +15,5 @@ const char *plant_name(unsigned number);
 void plant_begin(uint64_t seed);
 /* The next timer to be set is a query's deadline. */
 void plant_query_starts(void);
+/* The budget of retries has said no. */
+bool plant_ignores_budget(void);

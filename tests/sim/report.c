@@ -18,6 +18,7 @@
 static struct {
         const char *program;
         const char *plant;
+        const char *name; /* of a case; NULL: seeds are run */
         bool verbose;
         uint64_t seed;
         const Io *io;
@@ -25,6 +26,11 @@ static struct {
 } run;
 
 static _Noreturn void report_end(void) {
+        if (run.name) {
+                fprintf(stderr, "  replay: %s --verbose %s\n", run.program, run.name);
+                (void) fflush(NULL);
+                _exit(1);
+        }
         fprintf(stderr, "  seed %" PRIu64 ", trace %016" PRIx64 "\n", run.seed, report_hash());
         fprintf(stderr, "  replay: %s --seed=%" PRIu64 " --runs=1 --verbose%s%s\n", run.program,
                 run.seed, run.plant ? " --plant=" : "", run.plant ? run.plant : "");
@@ -59,6 +65,11 @@ void report_begin(uint64_t seed) {
         run.seed = seed;
         run.hash = 0;
         run.io = NULL;
+}
+
+void report_case(const char *name) {
+        report_begin(0);
+        run.name = name;
 }
 
 void report_io(const Io *io) {

@@ -12,6 +12,8 @@
 
 /* `program` and `plant` (NULL: none) are for the command that replays the run. */
 void report_init(const char *program, const char *plant, bool verbose);
+/* What runs is no seed but a case of that name. */
+void report_case(const char *name);
 
 /* A run begins; `io` may be NULL while there is none. */
 void report_begin(uint64_t seed);

@@ -127,6 +127,8 @@ static void draw_script(Chance *chance, Scenario *scenario, SourceScript *script
         script->rules = chance_percent(chance, 20);
         script->server = draw_server(chance, scenario, script->behaviour);
 
+        script->fresh_ns = UINT64_MAX;
+
         /* Where an end that is too early could not be told from an end, or a rule would say no. */
         if (script->behaviour == BEHAVIOUR_CUT && script->framing == FRAMING_CLOSE)
                 script->framing = FRAMING_CHUNKED;
@@ -142,6 +144,91 @@ static void draw_script(Chance *chance, Scenario *scenario, SourceScript *script
         }
         if (script->rules || script->behaviour == BEHAVIOUR_BROKEN_JSON)
                 script->format = FORMAT_JSON;
+}
+
+/* ---- what is configured for a source ---- */
+
+static bool behaviour_may_go_well(Behaviour behaviour) {
+        return behaviour >= BEHAVIOUR_NO_CONTENT && behaviour <= BEHAVIOUR_REFUSED;
+}
+
+static bool behaviour_simulated(Behaviour behaviour) {
+        return behaviour == BEHAVIOUR_SIMULATED || behaviour == BEHAVIOUR_SIMULATED_FAILS;
+}
+
+/* What it says about itself, and what is known of it. */
+static void draw_nature(Chance *chance, SourceScript *script) {
+        static const struct {
+                const char *text;
+                uint64_t fresh_ns;
+        } controls[] = {
+                { "no-store", 0 },
+                { "no-cache", 0 },
+                { "must-revalidate", UINT64_MAX },
+                { "max-age=0", 0 },
+                { "max-age=3, stale-while-revalidate=2", SECONDS(3) },
+                { "max-age=3600, stale-if-error=20", SECONDS(3600) },
+        };
+
+        if (behaviour_may_go_well(script->behaviour) && chance_percent(chance, 40))
+                script->well_percent = (unsigned) chance_between(chance, 1, 90);
+        if (chance_percent(chance, 50))
+                script->retry_after_s = (unsigned) chance_below(chance, 6);
+        if (!behaviour_simulated(script->behaviour) && chance_percent(chance, 20)) {
+                size_t i = chance_below(chance, ELEMENTSOF(controls));
+                script->cache_control = controls[i].text;
+                script->fresh_ns = controls[i].fresh_ns;
+        }
+        if (chance_percent(chance, 30)) {
+                script->past_answers = (unsigned) chance_between(chance, 1, 40);
+                script->past_ns = 1 + chance_scale(chance, MILLISECONDS(50));
+        }
+}
+
+static void draw_attempts(Chance *chance, bool calm, SourceConfig *config) {
+        config->timeout = calm ? chance_between(chance, SECONDS(25), SECONDS(40)) :
+                                 1 + chance_scale(chance, SECONDS(8));
+        if (chance_percent(chance, 50))
+                config->attempts = chance_between(chance, 1, 10);
+        if (chance_percent(chance, 30))
+                config->attempt_timeout = calm ? chance_between(chance, SECONDS(12), SECONDS(40)) :
+                                                 1 + chance_scale(chance, SECONDS(4));
+        config->backoff = chance_scale(chance, SECONDS(1));
+        config->backoff_max = chance_scale(chance, SECONDS(3));
+        if (chance_percent(chance, 40))
+                config->hedge_percentile = chance_between(chance, 50, 99);
+        config->adaptive_timeout = chance_percent(chance, 20);
+}
+
+static void draw_limits(Chance *chance, SourceConfig *config) {
+        config->breaker_open = 1 + chance_scale(chance, SECONDS(chance_percent(chance, 50) ? 1 : 20));
+        if (chance_percent(chance, 50))
+                config->breaker_failures = chance_below(chance, 3);
+        if (chance_percent(chance, 30))
+                config->concurrency = chance_between(chance, 1, 3);
+        if (chance_percent(chance, 15))
+                config->rate = (RateSpec){ chance_between(chance, 1, 5),
+                                           1 + chance_scale(chance, SECONDS(2)) };
+        if (chance_percent(chance, 15))
+                config->min_interval = chance_scale(chance, SECONDS(1));
+        if (chance_percent(chance, 10))
+                config->daily = chance_between(chance, 1, 6);
+}
+
+/* What stands in for it: a text, or another source. */
+static void draw_substitutes(Chance *chance, const Scenario *scenario, SourceConfig *config) {
+        if (chance_percent(chance, 20))
+                config->cache_ttl =
+                                chance_percent(chance, 30) ? 0 : chance_scale(chance, SECONDS(20));
+        if (chance_percent(chance, 20))
+                config->cache_stale_revalidate = chance_scale(chance, SECONDS(20));
+        if (chance_percent(chance, 20))
+                config->cache_stale_error = chance_scale(chance, SECONDS(20));
+        if (scenario->n_sources > 0 && chance_percent(chance, 15))
+                replace(&config->fallback_source,
+                        strdup(scenario->sources[chance_below(chance, scenario->n_sources)].name));
+        else if (chance_percent(chance, 15))
+                replace(&config->fallback_text, text("Nothing from %s now.", config->name));
 }
 
 static void add_header(SourceConfig *config, char *header) {
@@ -165,8 +252,6 @@ static void add_source(Chance *chance, Scenario *scenario) {
         }
         if (chance_percent(chance, 15))
                 add_header(config, text("X-Padding: %0*d", (int) chance_scale(chance, 3000), 7));
-        config->timeout = scenario->calm ? chance_between(chance, SECONDS(25), SECONDS(40)) :
-                                           1 + chance_scale(chance, SECONDS(8));
         config->class = chance_percent(chance, 15) ? CLASS_REQUIRED : CLASS_OPTIONAL;
         config->priority = (int64_t) chance_below(chance, 3);
         config->enabled = !chance_percent(chance, 4);
@@ -175,6 +260,10 @@ static void add_source(Chance *chance, Scenario *scenario) {
                                                       ENGINE_SPIN;
         config->spin = chance_scale(chance, MILLISECONDS(20));
         config->max_bytes = MAX_BYTES;
+        draw_nature(chance, script);
+        draw_attempts(chance, scenario->calm, config);
+        draw_limits(chance, config);
+        draw_substitutes(chance, scenario, config);
         if (script->rules) {
                 replace(&config->select, strdup("/data"));
                 replace(&config->success, strdup("/data"));
@@ -206,24 +295,46 @@ static void draw_names(Chance *chance, const Scenario *scenario, QueryScript *qu
                 query->names[query->n_names++] = "nobody";
 }
 
-static void draw_question(Chance *chance, QueryScript *query, size_t number) {
+/* Some ask what another one has asked. */
+static void draw_question(Chance *chance, const Scenario *scenario, QueryScript *query) {
         static const char *const questions[] = {
                 "",
                 " is it raining, and what does the news say?",
                 " \"quoted\" & percent % plus + \\ \xc3\xa4\xc3\xb6\xc3\xbc \xe2\x82\xac",
                 " {braces} <tags> 'and' more\ttabs",
         };
+        size_t others = scenario->n_queries - 1;
 
-        (void) snprintf(query->token, sizeof(query->token), "Q%06zu", number);
-        (void) snprintf(query->question, sizeof(query->question), "Q%06zu%s", number,
+        if (others > 0 && chance_percent(chance, 50)) {
+                const QueryScript *other = &scenario->queries[chance_below(chance, others)];
+                memcpy(query->token, other->token, sizeof(query->token));
+                memcpy(query->question, other->question, sizeof(query->question));
+                return;
+        }
+        (void) snprintf(query->token, sizeof(query->token), "Q%06zu", scenario->n_queries);
+        (void) snprintf(query->question, sizeof(query->question), "Q%06zu%s", scenario->n_queries,
                         questions[chance_below(chance, ELEMENTSOF(questions))]);
+}
+
+static void draw_manner(Chance *chance, const Scenario *scenario, QueryScript *query) {
+        query->policy = chance_percent(chance, 25) ? QUERY_FAIL_FAST : QUERY_BEST_EFFORT;
+        query->max_passages = chance_percent(chance, 50) ? 5 : (unsigned) chance_scale(chance, 32);
+        if (chance_percent(chance, 20))
+                query->quorum = 1 + (unsigned) chance_scale(chance, scenario->n_sources);
+        query->cache = chance_percent(chance, 60) ?
+                        QUERY_CACHE_USE :
+                        (QueryCacheUse) chance_below(chance, QUERY_CACHE_ONLY + 1);
+        query->batch = chance_percent(chance, 25);
+        query->user = (uint32_t) chance_below(chance, 3);
+        query->events = chance_percent(chance, 50);
 }
 
 static void add_query(Chance *chance, Scenario *scenario) {
         QueryScript *query = &scenario->queries[scenario->n_queries++];
 
-        draw_question(chance, query, scenario->n_queries);
+        draw_question(chance, scenario, query);
         draw_names(chance, scenario, query);
+        draw_manner(chance, scenario, query);
         query->asker = chance_percent(chance, 50) ? ASKER_CALLER :
                                                     (Asker) chance_below(chance, ASKER_COUNT);
         query->start_ns = chance_percent(chance, 30) ? 0 : chance_scale(chance, QUERY_WINDOW);
@@ -231,9 +342,6 @@ static void add_query(Chance *chance, Scenario *scenario) {
                                               MILLISECONDS(1 + chance_scale(chance, 20000));
         query->deadline_ns -= query->deadline_ns % NSEC_PER_MSEC;
         query->leave_ns = chance_percent(chance, 15) ? 1 + chance_scale(chance, SECONDS(5)) : 0;
-        query->policy = chance_percent(chance, 25) ? QUERY_FAIL_FAST : QUERY_BEST_EFFORT;
-        query->max_passages = (unsigned) chance_scale(chance, 32);
-        query->events = chance_percent(chance, 50);
 }
 
 /* ---- circumstances ---- */
@@ -267,13 +375,31 @@ static void draw_faults(Chance *chance, Scenario *scenario) {
                 scenario->descriptors_short_ns = 1 + chance_scale(chance, QUERY_WINDOW);
 }
 
-/* Enough for every document at once, moved and grown. */
+/* Enough for every document at once, moved, grown, hedged and kept. */
 static size_t ample_arena(const Scenario *scenario) {
         size_t sum = 65536;
 
         for (size_t i = 0; i < scenario->n_sources; i++)
-                sum += scenario->n_queries * 4 * MAX(scenario->sources[i].body_size * 2, 4096u);
+                sum += scenario->n_queries * 8 * MAX(scenario->sources[i].body_size * 2, 4096u);
         return sum;
+}
+
+/* What all sources share, and all queries. */
+static void draw_bounds(Chance *chance, Scenario *scenario) {
+        Config *config = scenario->config;
+
+        config->cache_ttl = chance_percent(chance, 30) ? 0 : chance_below(chance, SECONDS(30));
+        if (chance_percent(chance, 30))
+                config->cache_stale_revalidate = chance_scale(chance, SECONDS(20));
+        if (chance_percent(chance, 30))
+                config->cache_stale_error = chance_scale(chance, SECONDS(20));
+        if (chance_percent(chance, 25))
+                config->cache_entries = chance_scale(chance, 5);
+        scenario->crowded = chance_percent(chance, 15);
+        if (scenario->crowded)
+                config->max_concurrent = chance_between(chance, 1, 6);
+        if (chance_percent(chance, 15))
+                config->max_queries = chance_between(chance, 1, 6);
 }
 
 static void draw_resources(Chance *chance, Scenario *scenario) {
@@ -321,10 +447,12 @@ void scenario_make(Scenario *ret, uint64_t seed) {
         ret->calm = chance_percent(&chance, 35);
         ret->sim.seed = chance_next(&chance);
         draw_faults(&chance, ret);
-        for (uint64_t n = chance_scale(&chance, SCENARIO_SOURCES); n > 0; n--)
+        ret->busy = chance_percent(&chance, 20);
+        for (uint64_t n = chance_scale(&chance, ret->busy ? 3 : SCENARIO_SOURCES); n > 0; n--)
                 add_source(&chance, ret);
-        for (uint64_t n = chance_between(&chance, 1, SCENARIO_QUERIES); n > 0; n--)
+        for (uint64_t n = chance_between(&chance, 1, ret->busy ? SCENARIO_QUERIES : 8); n > 0; n--)
                 add_query(&chance, ret);
+        draw_bounds(&chance, ret);
         draw_resources(&chance, ret);
         draw_end(&chance, ret);
 }
@@ -339,18 +467,67 @@ uint32_t scenario_verdicts(const Scenario *scenario) {
 
         if (scenario->calm)
                 return 0;
-        verdicts |= verdict_bit(VERDICT_TIMEOUT) | verdict_bit(VERDICT_LATE);
+        verdicts |= verdict_bit(VERDICT_TIMEOUT) | verdict_bit(VERDICT_LATE) |
+                        verdict_bit(VERDICT_SHED) | verdict_bit(VERDICT_BREAKER_OPEN);
         if (faults[SIM_CONNECT_REFUSED] > 0 || faults[SIM_CONNECT_TIMEOUT] > 0)
                 verdicts |= verdict_bit(VERDICT_CONNECT);
         if (faults[SIM_RECV_RESET] > 0 || faults[SIM_SEND_RESET] > 0)
                 verdicts |= verdict_bit(VERDICT_HTTP);
-        if (faults[SIM_NO_DESCRIPTOR] > 0 || scenario->sim.max_descriptors > 0 ||
-            scenario->descriptors_short_ns > 0 || scenario->arena_tight)
-                verdicts |= verdict_bit(VERDICT_SHED);
         if (scenario->arena_tight)
                 verdicts |= verdict_bit(VERDICT_TOO_LARGE);
         if (scenario->misdeed_permyriad > 0 ||
             scenario->service_ns + MILLISECONDS(20) > scenario->task_timeout_ns)
                 verdicts |= verdict_bit(VERDICT_WORKER);
         return verdicts;
+}
+
+static bool is_fallback(const Scenario *scenario, const SourceScript *script) {
+        for (size_t i = 0; i < scenario->config->n_sources; i++) {
+                const char *name = scenario->config->sources[i]->fallback_source;
+                if (name && strcmp(name, script->name) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* Requests may have to wait for so long that they had better not be made, or are made in vain. */
+static bool is_held_up(const Scenario *scenario, const SourceScript *script, const SourceConfig *config) {
+        bool limited = config->concurrency > 0 || config->rate.count > 0 || config->min_interval > 0;
+        bool fails = (script->verdicts & ~(verdict_bit(VERDICT_OK) | verdict_bit(VERDICT_EMPTY))) !=
+                        0;
+
+        return scenario->crowded || (script->verdicts & verdict_bit(VERDICT_TIMEOUT)) != 0 ||
+                        (limited && (fails || scenario->busy || is_fallback(scenario, script)));
+}
+
+uint32_t scenario_source_verdicts(const Scenario *scenario, const SourceScript *script) {
+        const SourceConfig *config = config_find_source(scenario->config, script->name);
+        uint32_t verdicts = script->verdicts;
+        uint32_t breaking = verdict_bit(VERDICT_TIMEOUT) | verdict_bit(VERDICT_DNS) |
+                        verdict_bit(VERDICT_CONNECT);
+
+        if (!config->enabled)
+                return verdict_bit(VERDICT_SHED);
+        if (script->well_percent > 0)
+                verdicts |= verdict_bit(VERDICT_OK);
+        if (config->adaptive_timeout)
+                verdicts |= verdict_bit(VERDICT_TIMEOUT);
+        if (config->breaker_failures > 0 &&
+            ((verdicts & breaking) != 0 || script->behaviour == BEHAVIOUR_STATUS))
+                verdicts |= verdict_bit(VERDICT_BREAKER_OPEN);
+        if (config->daily > 0)
+                verdicts |= verdict_bit(VERDICT_QUOTA);
+        if (is_held_up(scenario, script, config))
+                verdicts |= verdict_bit(VERDICT_SHED) | verdict_bit(VERDICT_TIMEOUT);
+        return verdicts;
+}
+
+uint64_t scenario_fresh_ns(const Scenario *scenario, const SourceScript *script) {
+        const SourceConfig *config = config_find_source(scenario->config, script->name);
+        uint64_t ttl = config->cache_ttl == CONFIG_SEC_DEFAULT ? scenario->config->cache_ttl :
+                                                                 config->cache_ttl;
+
+        if (ttl == 0 || scenario->config->cache_entries == 0)
+                return 0;
+        return script->fresh_ns == UINT64_MAX ? ttl : script->fresh_ns;
 }

@@ -15,7 +15,7 @@
 #include "vocabulary.h"
 
 #define SCENARIO_SOURCES 30u
-#define SCENARIO_QUERIES 8u
+#define SCENARIO_QUERIES 24u
 #define POISON           "poison!" /* within a document */
 #define TOKEN_SIZE       8u /* "Q000001" and its NUL: names a query wherever its question goes */
 
@@ -74,8 +74,16 @@ typedef struct SourceScript {
         Behaviour behaviour;
         Framing framing;
         Format format;
-        uint32_t verdicts; /* the mask of those that its behaviour explains */
-        uint64_t think_ns; /* before it responds, at most */
+        uint32_t verdicts;         /* the mask of those that its behaviour explains */
+        uint64_t think_ns;         /* before it responds, at most … */
+        bool exact;                /* … or exactly */
+        unsigned well_percent;     /* of the requests: answered as if nothing were wrong */
+        int status;                /* of STATUS; 0: one that is drawn each time */
+        unsigned retry_after_s;    /* said with 429 and 503; 0: not */
+        const char *cache_control; /* said with every response; NULL: nothing */
+        uint64_t fresh_ns;         /* what that allows; UINT64_MAX: it leaves it to TTLSec= */
+        unsigned past_answers;     /* known from before: so many answers … */
+        uint64_t past_ns;          /* … that took one to so many times as long */
         size_t body_size;
         bool rules; /* Select=/data and Success=/data */
         unsigned server;
@@ -103,6 +111,10 @@ typedef struct QueryScript {
         uint64_t leave_ns; /* after the start: withdrawn; 0: not */
         QueryPolicy policy;
         unsigned max_passages;
+        unsigned quorum;
+        QueryCacheUse cache;
+        bool batch;
+        uint32_t user;
         bool events;
         bool all;
         bool unknown; /* one of the names is that of no source */
@@ -131,6 +143,8 @@ typedef struct Scenario {
         unsigned misdeed_permyriad; /* tasks that go wrong, of 10,000 */
         unsigned bad_start_percent; /* workers that never become ready */
 
+        bool busy;                     /* many queries to few sources */
+        bool crowded;                  /* MaxConcurrent= holds requests up */
         bool poisoned;                 /* there is a source that kills workers */
         uint64_t stop_ns;              /* SIGTERM, after the beginning */
         bool stop_late;                /* all is over by then */
@@ -144,6 +158,10 @@ void scenario_deinit(Scenario *scenario);
 const SourceScript *scenario_source(const Scenario *scenario, const char *name, size_t size);
 /* Verdicts that the circumstances explain, whatever the source does. */
 uint32_t scenario_verdicts(const Scenario *scenario);
+/* Verdicts that the source explains: by what it does, and by what is configured for it. */
+uint32_t scenario_source_verdicts(const Scenario *scenario, const SourceScript *script);
+/* How long its answers are fresh; 0: they are not kept. */
+uint64_t scenario_fresh_ns(const Scenario *scenario, const SourceScript *script);
 
 static inline uint32_t verdict_bit(Verdict verdict) {
         return UINT32_C(1) << verdict;

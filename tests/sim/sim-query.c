@@ -7,12 +7,15 @@
  *      sim-query --seed=N --runs=1     one of them again
  *      sim-query --plant=BUG           with a bug planted that has to be found
  *
- *     scenario.c      what happens, from the seed
- *     world.c         the parts put together, run and taken down; what may be left: nothing
+ *     scenario.c      what happens, from the seed; run.c lets it happen
+ *     world.c         the parts put together and taken down; what may be left: nothing
  *     network.c       HTTP servers      resolver-double.c   names
  *     crew.c          workers           askers.c            callers and clients
- *     watch.c         each query is held to its contract, answer-check.c its answer
+ *     watch.c         each query is held to its contract, answer-check.c its answer,
+ *     watch-fetch.c   and each request to what is configured for its source
  *     plant.c         bugs              report.c            what is said of a failure
+ *
+ * sim-rules.c and sim-degraded.c use the same parts by way of lab.c.
  *
  * What is not simulated: memory that runs out, and workers that are worse than crew.c knows. */
 
@@ -28,7 +31,7 @@
 #include "plant.h"
 #include "process.h"
 #include "report.h"
-#include "world.h"
+#include "run.h"
 
 #define RUNS_DEFAULT 300u
 #define REPLAY_EACH  16u /* one run in so many is run twice */
@@ -43,22 +46,22 @@ typedef struct Options {
         const char *plant;
 } Options;
 
-static uint64_t run_seed(uint64_t seed) {
+static uint64_t run_one(uint64_t seed) {
         report_begin(seed);
         plant_begin(seed);
-        return world_run(seed);
+        return run_seed(seed);
 }
 
 static void run_all(const Options *options) {
         for (uint64_t i = 0; i < options->runs; i++) {
                 uint64_t seed = options->seed + i;
-                uint64_t hash = run_seed(seed);
+                uint64_t hash = run_one(seed);
 
                 if (options->verbose)
                         printf("seed %" PRIu64 ", trace %016" PRIx64 "\n", seed, hash);
                 if (i % REPLAY_EACH != 0)
                         continue;
-                uint64_t again = run_seed(seed);
+                uint64_t again = run_one(seed);
                 DEMAND(hash == again, "two runs of one seed differ: %016" PRIx64 " and %016" PRIx64,
                        hash, again);
         }

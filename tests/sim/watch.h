@@ -12,3 +12,5 @@ void watch_begin(World *world);
 void watch_end(void);
 
 size_t watch_open(void);
+/* Some have been refused because too many were open. */
+bool watch_overloaded(void);

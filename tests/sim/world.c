@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Building and taking down follow daemon/supervisor.c step by step, and so does the end: a signal
- * lets queries run to theirs, a second one withdraws them, then connections are closed, then the
- * loop stops.
+/* Building and taking down follow daemon/supervisor.c step by step, and so does the end: queries
+ * run to theirs, then connections are closed, then the loop stops.
  *
  * Nothing may be left after that: no operation, no descriptor, no timer, no block of the arena, no
  * process, and, once all that travels has arrived, no peer. */
@@ -11,25 +10,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "answer-check.h"
-#include "askers.h"
 #include "clock.h"
 #include "crew.h"
 #include "io-backend.h"
 #include "network.h"
+#include "query-internal.h"
 #include "report.h"
 #include "resolver-double.h"
-#include "watch.h"
+#include "watch-fetch.h"
 #include "world.h"
 
-#define TURNS_MAX   2000000u /* of a run; more is a loop that never sleeps */
-#define SHORT_SPAN  NSEC_PER_SEC
-#define MAX_DATA    65536u
-#define DESCRIPTORS 16384u
-
-/* After the stop: the longest deadline in runs that are not calm, then replies that are not
- * read. */
-#define END_WITHIN (60 * NSEC_PER_SEC)
+#define MAX_DATA  65536u
+#define TURNS_MAX 200000u /* at one time; more is a loop that never sleeps */
 
 /* ---- the end ---- */
 
@@ -67,72 +59,12 @@ static void on_control_drained(void *userdata) {
 static void on_queries_drained(void *userdata) {
         World *world = userdata;
 
-        DEMAND(watch_open() == 0, "drained with %zu queries open", watch_open());
+        DEMAND(query_open(world->queries) == 0, "drained with %zu queries open",
+               query_open(world->queries));
         control_drain(world->control, on_control_drained, world);
 }
 
-static void on_second_signal(Io *io, void *userdata) {
-        World *world = userdata;
-
-        if (world->phase != WORLD_DRAINING)
-                return;
-        world->cancelled_all = true;
-        query_engine_cancel_all(world->queries);
-}
-
-/* All that was asked is over, and so is what waits for a time. */
-static void check_quiet(const World *world) {
-        size_t deaf = 0;
-
-        for (size_t i = 0; i < world->scenario.n_queries; i++)
-                deaf += world->scenario.queries[i].asker == ASKER_DEAF;
-        DEMAND(query_open(world->queries) == 0, "a query never ends");
-        DEMAND(pool_queued(world->pool) == 0 && pool_held(world->pool) == 0,
-               "%zu tasks queued and %zu held without a query", pool_queued(world->pool),
-               pool_held(world->pool));
-        DEMAND(net_connections(world->net) == 0, "%zu connections are kept for ever",
-               net_connections(world->net));
-        DEMAND(control_connections(world->control) <= deaf, "%zu clients, %zu of them deaf",
-               control_connections(world->control), deaf);
-        DEMAND(arena_used(world->arena) == world->arena_rules, "%zu bytes of the arena are lost",
-               arena_used(world->arena) - world->arena_rules);
-        for (size_t i = 0; i < world->sources->count; i++)
-                DEMAND(world->sources->sources[i]->in_flight == 0, "a fetch is counted for ever");
-        if (!world->scenario.calm)
-                return;
-        DEMAND(world->deaths == 0 || world->scenario.poisoned, "%zu workers died", world->deaths);
-        DEMAND(pool_ready(world->pool) == pool_size(world->pool), "a worker is missing");
-}
-
-static void on_signal(Io *io, void *userdata) {
-        World *world = userdata;
-
-        if (world->phase != WORLD_RUNNING)
-                return;
-        if (world->scenario.stop_late) {
-                check_quiet(world);
-                askers_check(world->askers);
-        }
-        world->phase = WORLD_DRAINING;
-        query_engine_stop(world->queries);
-        if (world->scenario.second_ns > 0)
-                sim_at(io, io_now(io) + world->scenario.second_ns, on_second_signal, world);
-}
-
 /* ---- what else happens ---- */
-
-static void on_descriptors_back(Io *io, void *userdata) {
-        sim_limit_descriptors(io, DESCRIPTORS);
-}
-
-static void on_descriptors_short(Io *io, void *userdata) {
-        World *world = userdata;
-
-        if (world->phase != WORLD_RUNNING)
-                return;
-        sim_limit_descriptors(io, chance_below(&world->chance, 4));
-        sim_at(io, io_now(io) + SHORT_SPAN, on_descriptors_back, world);
-}
 
 static void on_query_ended(void *userdata, const QuerySummary *summary) {
         World *world = userdata;
@@ -160,6 +92,16 @@ static int on_describe_source(void *userdata, const char *name, Buffer *out) {
         return -ENOENT;
 }
 
+static int on_set_breaker(void *userdata, const char *source, const char *state) {
+        const World *world = userdata;
+
+        return source_table_find(world->sources, source) ? 0 : -ENOENT;
+}
+
+static size_t on_flush_cache(void *userdata) {
+        return 0;
+}
+
 /* ---- building ---- */
 
 static int build_io(World *world) {
@@ -182,11 +124,29 @@ static int build_arena(World *world) {
         return arena_new(&world->arena, world->scenario.arena_size);
 }
 
+/* What is known of sources that have been asked before. */
+static void remember_past(World *world) {
+        const Scenario *scenario = &world->scenario;
+
+        for (size_t i = 0; i < scenario->n_sources; i++) {
+                const SourceScript *script = &scenario->sources[i];
+                Source *source = source_table_find(world->sources, script->name);
+
+                for (unsigned k = 0; k < script->past_answers; k++)
+                        latency_add(&source->latency, (k + 1) * script->past_ns);
+        }
+}
+
 static int build_sources(World *world) {
         int r = source_table_new(
-                        &world->sources, world->scenario.config, world->arena, io_random(world->io));
+                        &world->sources, world->scenario.config, world->arena, world->io,
+                        io_random(world->io));
+        if (r < 0)
+                return r;
         world->arena_rules = arena_used(world->arena);
-        return r;
+        remember_past(world);
+        watch_fetch_begin(world);
+        return 0;
 }
 
 static int build_net(World *world) {
@@ -209,11 +169,20 @@ static int build_pool(World *world) {
 }
 
 static int build_queries(World *world) {
+        const Config *config = world->scenario.config;
         const QueryEngineOptions options = {
-                .fetch = { world->io, world->net, world->arena },
+                .fetch = {
+                        .attempt = { world->io, world->net, world->arena },
+                        .sources = world->sources,
+                        .breaker_changed = watch_breaker_changed,
+                        .userdata = world,
+                },
+                .max_concurrent = config->max_concurrent,
+                .max_queries = config->max_queries,
+                .cache_entries = config->cache_entries,
                 .pool = world->pool,
                 .sources = world->sources,
-                .default_deadline_ns = 15 * NSEC_PER_SEC,
+                .default_deadline_ns = config->query_timeout,
                 .max_deadline_ns = 3600 * NSEC_PER_SEC,
                 .ended = on_query_ended,
                 .drained = on_queries_drained,
@@ -229,6 +198,8 @@ static int build_control(World *world) {
                 .status = on_status,
                 .list_sources = on_list_sources,
                 .describe_source = on_describe_source,
+                .set_breaker = on_set_breaker,
+                .flush_cache = on_flush_cache,
                 .userdata = world,
         };
         ControlLimits limits = control_default_limits;
@@ -244,7 +215,7 @@ static int build_control(World *world) {
         return r;
 }
 
-static int world_build(World *world) {
+int world_build(World *world) {
         static int (*const steps[])(World *) = {
                 build_io,   build_arena,   build_sources, build_net,
                 build_pool, build_queries, build_control,
@@ -257,6 +228,79 @@ static int world_build(World *world) {
         }
         world->phase = WORLD_RUNNING;
         return 0;
+}
+
+/* ---- running ---- */
+
+void world_turn(World *world) {
+        int r = io_turn(world->io);
+
+        DEMAND(r != -EDEADLK, "deadlock: nothing can happen, %zu queries are open, %zu operations",
+               query_open(world->queries), io_in_flight(world->io));
+        DEMAND(r >= 0, "the loop failed: %s", strerrorname_np(-r));
+        if (io_now(world->io) != world->turned) {
+                world->turned = io_now(world->io);
+                world->turns = 0;
+        }
+        DEMAND(world->turns++ < TURNS_MAX, "livelock at %.6f ms",
+               time_to_ms(world->turned - world->start));
+}
+
+void world_stop(World *world) {
+        world->phase = WORLD_DRAINING;
+        query_engine_stop(world->queries);
+}
+
+/* ---- what may be left when all that was asked is over ---- */
+
+static void check_gate(const Gate *gate, const char *whose) {
+        DEMAND(gate->inside == 0, "%lu places at %s are lost", gate->inside, whose);
+        DEMAND(gate->line.count == 0, "%zu stand in line at %s for ever", gate->line.count, whose);
+}
+
+static void check_sources_quiet(const World *world) {
+        for (size_t i = 0; i < world->sources->count; i++) {
+                const Source *source = world->sources->sources[i];
+
+                DEMAND(source->in_flight == 0, "a request to %s is counted for ever", source->name);
+                DEMAND(source->counters[COUNTER_BREAKER_OPENED] ==
+                                       watch_fetch_count(source->name).openings,
+                       "the breaker of %s has opened %u times, but %lu are counted", source->name,
+                       watch_fetch_count(source->name).openings,
+                       source->counters[COUNTER_BREAKER_OPENED]);
+                DEMAND(source->breaker.lease_until == 0,
+                       "the breaker of %s waits for a probe that is none", source->name);
+                check_gate(&source->gate, source->name);
+        }
+}
+
+static void check_engine_quiet(const World *world) {
+        const QueryEngine *engine = world->queries;
+        QueryCounters counters = query_engine_counters(engine);
+
+        DEMAND(query_open(engine) == 0, "a query never ends");
+        DEMAND(list_empty(&engine->flights.all) && engine->flights.by_key.count == 0,
+               "a flight never lands");
+        DEMAND(counters.alone == 0, "%zu flights are said to fly alone", counters.alone);
+        DEMAND(list_empty(&engine->reading.running), "a reading never ends");
+        DEMAND(counters.cache_entries == 0 && counters.cache_bytes == 0,
+               "the cache holds %zu bytes without an entry", counters.cache_bytes);
+        DEMAND(engine->admission.open.total == 0 && engine->admission.batch.total == 0,
+               "a query is open for ever in the books");
+        check_gate(&engine->fetch.gate, "all sources");
+}
+
+void world_check_quiet(World *world) {
+        size_t kept = query_engine_counters(world->queries).cache_entries;
+
+        DEMAND(query_engine_flush_cache(world->queries) == kept, "the cache has miscounted");
+        check_engine_quiet(world);
+        check_sources_quiet(world);
+        DEMAND(pool_queued(world->pool) == 0 && pool_held(world->pool) == 0,
+               "%zu tasks queued and %zu held without a query", pool_queued(world->pool),
+               pool_held(world->pool));
+        DEMAND(arena_used(world->arena) == world->arena_rules, "%zu bytes of the arena are lost",
+               arena_used(world->arena) - world->arena_rules);
 }
 
 /* ---- taking down ---- */
@@ -272,7 +316,7 @@ static void check_nothing_left(const World *world) {
 }
 
 /* As supervisor_teardown() does, also of what was built half. */
-static void world_take_down(World *world) {
+static void take_parts_down(World *world) {
         if (world->control)
                 control_free(world->control);
         query_engine_free(world->queries);
@@ -288,75 +332,21 @@ static void world_take_down(World *world) {
 }
 
 /* What travels arrives; then nobody may be there any more. */
-static void world_settle(World *world) {
+static void settle(World *world) {
         world->phase = WORLD_GONE;
         for (unsigned turns = 0; !sim_idle(world->io); turns++) {
-                DEMAND(turns < TURNS_MAX, "it does not come to rest");
+                DEMAND(turns < 10 * TURNS_MAX, "it does not come to rest");
                 (void) io_turn(world->io);
         }
         DEMAND(sim_leaks(world->io).peers == 0, "%zu peers are left", sim_leaks(world->io).peers);
         check_nothing_left(world);
+}
+
+void world_take_down(World *world) {
+        take_parts_down(world);
+        settle(world);
         crew_free(world->crew);
         network_free(world->network);
-        if (world->askers)
-                askers_free(world->askers);
         report_io(NULL);
         io_free(world->io);
-}
-
-/* ---- running ---- */
-
-static void world_live(World *world) {
-        const Scenario *scenario = &world->scenario;
-        uint64_t latest = world->start + scenario->stop_ns + END_WITHIN;
-
-        world->askers = askers_new(world);
-        sim_at(world->io, world->start + scenario->stop_ns, on_signal, world);
-        if (scenario->descriptors_short_ns > 0)
-                sim_at(world->io, world->start + scenario->descriptors_short_ns,
-                       on_descriptors_short, world);
-
-        for (unsigned turns = 0; world->phase < WORLD_CLOSED; turns++) {
-                int r = io_turn(world->io);
-
-                DEMAND(r != -EDEADLK,
-                       "deadlock: nothing can happen, %zu queries are open, %zu operations",
-                       watch_open(), io_in_flight(world->io));
-                DEMAND(r >= 0, "the loop failed: %s", strerrorname_np(-r));
-                DEMAND(turns < TURNS_MAX, "livelock: %u turns", turns);
-                DEMAND(io_now(world->io) <= latest, "it does not stop: %zu queries are open",
-                       watch_open());
-        }
-        watch_end();
-}
-
-/* Only what was refused at the start may keep it from running. */
-static void check_refused(const World *world, int error) {
-        const Scenario *scenario = &world->scenario;
-        bool explained = (error == -EAGAIN && scenario->sim.faults[SIM_NO_SPAWN] > 0) ||
-                        (error == -EMFILE &&
-                         (scenario->sim.faults[SIM_NO_DESCRIPTOR] > 0 ||
-                          scenario->sim.max_descriptors > 0)) ||
-                        (error == -ENOBUFS && scenario->arena_tight);
-
-        DEMAND(explained, "it does not start: %s", strerrorname_np(-error));
-}
-
-uint64_t world_run(uint64_t seed) {
-        World *world = calloc(1, sizeof(*world));
-
-        assert(world);
-        scenario_make(&world->scenario, seed);
-        world->chance.state = seed ^ UINT64_C(0x5bf03635a1c1e2d7);
-        watch_begin(world);
-        int r = world_build(world);
-        if (r >= 0)
-                world_live(world);
-        else
-                check_refused(world, r);
-        world_take_down(world);
-        world_settle(world);
-        scenario_deinit(&world->scenario);
-        free(world);
-        return report_hash();
 }

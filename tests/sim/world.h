@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One run: the parts of the daemon put together as the supervisor does it, on the simulator, and
- * everything around them. */
+/* The parts of the daemon put together as the supervisor does it, on the simulator, and everything
+ * around them. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -52,8 +52,18 @@ typedef struct World {
 
         struct Crew *crew;
         struct Network *network;
-        struct Askers *askers;
+        uint64_t turned; /* the time of the last turn … */
+        unsigned turns;  /* … and how many there have been at that time */
 } World;
 
-/* Runs a seed from start to end and returns its hash; ends the program when something is wrong. */
-uint64_t world_run(uint64_t seed);
+/* `scenario` and `chance` are there. 0, or the errno of the part that could not be made. */
+int world_build(World *world);
+/* One turn of the loop. Here and below the program ends when something is wrong. */
+void world_turn(World *world);
+/* No query is open and nothing can be under way any more, harvests included: nothing may be left,
+ * once the cache has been flushed. */
+void world_check_quiet(World *world);
+/* The end begins; it has come when the phase is WORLD_CLOSED. */
+void world_stop(World *world);
+/* Also of what was built half. Nothing may be left. */
+void world_take_down(World *world);

@@ -22,7 +22,7 @@
 #include "fake-daemon.h"
 #include "macro.h"
 
-#define ARGUMENTS_MAX 12
+#define ARGUMENTS_MAX 16
 
 #define SOURCES "\"sources\":{\"a\":{\"verdict\":\"ok\",\"data\":{\"n\":1e999}}}"
 #define SPANS                                                                              \
@@ -143,8 +143,9 @@ static int run_on_terminal(const FakeDaemon *fake, const char *line, const char 
 
 static void test_help(void **state) {
         static const char *const lines[] = {
-                "--help",         "query --help",  "explain -h",      "status --help",
-                "sources --help", "source --help", "timeline --help", "bench --help",
+                "--help",         "query --help",   "explain -h",      "status --help",
+                "sources --help", "source --help",  "timeline --help", "bench --help",
+                "breaker --help", "flush-cache -h", "monitor --help",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
@@ -166,13 +167,21 @@ static void test_help(void **state) {
 static void test_usage(void **state) {
         static const char *const lines[] = {
                 "",
-                "breaker x open",
+                "nonsense x open",
+                "breaker",
+                "breaker x",
+                "breaker x half_open",
+                "breaker x open y",
+                "flush-cache x",
+                "monitor x",
                 "query",
                 "source",
                 "query two words",
                 "status x",
                 "status --timeline",
                 "query q --repeat=2",
+                "query q --cache=no",
+                "bench --no-cache",
                 "--nonsense",
                 "query q --deadline=x",
                 "query \xff",
@@ -212,8 +221,8 @@ static void test_query(void **state) {
 
         assert_int_equal(
                         run(&fake,
-                            "query what --source=a --param=k=v --deadline=2s "
-                            "--policy=fail_fast --max-passages=3 --timeline"),
+                            "query what --source=a --param=k=v --deadline=2s --policy=fail_fast "
+                            "--max-passages=3 --quorum=2 --no-cache --priority=batch --timeline"),
                         0);
         assert_string_equal(outcome.err, "");
         assert_non_null(strstr(outcome.out, "partial: 1 of 1 sources answered in 1.500 s"));
@@ -223,7 +232,8 @@ static void test_query(void **state) {
                         fake_requests(&fake),
                         "{\"method\":\"io.muster.Query\",\"parameters\":{\"question\":\"what\","
                         "\"sources\":[\"a\"],\"parameters\":{\"k\":\"v\"},\"policy\":\"fail_fast\","
-                        "\"deadline_ms\":2000,\"max_passages\":3}}\n");
+                        "\"cache\":\"bypass\",\"priority\":\"batch\",\"deadline_ms\":2000,"
+                        "\"max_passages\":3,\"quorum\":2}}\n");
 
         assert_int_equal(run(&fake, "--json=short query what"), 0);
         assert_string_equal(outcome.out, ANSWER("true") "\n");
@@ -306,9 +316,75 @@ static void test_lists(void **state) {
         assert_int_equal(run(&fake, "bench"), 0);
         assert_non_null(strstr(outcome.out, "times as fast together"));
         assert_null(strstr(fake_requests(&fake), "\"off\""));
+        assert_non_null(strstr(fake_requests(&fake), "\"cache\":\"bypass\""));
         assert_int_equal(run(&fake, "bench q --source=off --repeat=2 --json=short"), 0);
         assert_non_null(strstr(outcome.out, "\"repeat\":2"));
         assert_non_null(strstr(fake_requests(&fake), "[\"off\"]"));
+        fake_stop(&fake);
+}
+
+static void test_changes(void **state) {
+        static const FakeReply script[] = {
+                { "io.muster.SetBreaker", { "{\"parameters\":{}}" } },
+                { "io.muster.FlushCache", { "{\"parameters\":{\"entries\":3}}" } },
+        };
+        FakeDaemon fake = FAKE_START(script);
+
+        assert_int_equal(run(&fake, "breaker weather open"), 0);
+        assert_string_equal(
+                        outcome.out,
+                        "The breaker of weather is set to open. The source is not asked.\n");
+        assert_int_equal(run(&fake, "breaker weather auto --json=short"), 0);
+        assert_string_equal(outcome.out, "{}\n");
+        assert_int_equal(run(&fake, "flush-cache"), 0);
+        assert_string_equal(outcome.out, "3 entries dropped.\n");
+        assert_int_equal(run(&fake, "flush-cache --json=short"), 0);
+        assert_string_equal(outcome.out, "{\"entries\":3}\n");
+        assert_non_null(
+                        strstr(fake_requests(&fake),
+                               "\"parameters\":{\"source\":\"weather\",\"state\":\"auto\"}"));
+        fake_stop(&fake);
+}
+
+#define HAPPENED(name) \
+        "{\"parameters\":{\"kind\":\"source\",\"source\":\"" name "\"},\"continues\":true}"
+
+static void test_monitor(void **state) {
+        static const FakeReply stopping[] = {
+                { "io.muster.Monitor",
+                  { HAPPENED("a"), HAPPENED("b"),
+                    "{\"error\":\"io.muster.Stopping\",\"parameters\":{}}" } },
+        };
+        static const FakeReply gone[] = { { .texts = { HAPPENED("a") }, .blanks = 1 } };
+        FakeDaemon fake = FAKE_START(stopping);
+
+        assert_int_equal(run(&fake, "monitor"), 1);
+        assert_non_null(strstr(outcome.out, "  source   a  "));
+        assert_non_null(strstr(outcome.out, "  source   b  "));
+        assert_non_null(strstr(outcome.err, "musterd is stopping"));
+        assert_non_null(strstr(fake_requests(&fake), "\"more\":true"));
+        assert_int_equal(run(&fake, "monitor --json=short"), 1);
+        assert_string_equal(
+                        outcome.out,
+                        "{\"kind\":\"source\",\"source\":\"a\"}\n"
+                        "{\"kind\":\"source\",\"source\":\"b\"}\n");
+        fake_stop(&fake);
+
+        fake = FAKE_START(gone);
+        assert_int_equal(run(&fake, "monitor"), 3);
+        assert_non_null(strstr(outcome.out, "  source   a  "));
+        assert_non_null(strstr(outcome.err, "it went away"));
+        fake_stop(&fake);
+}
+
+/* Ctrl-C is how it ends. */
+static void test_monitor_interrupted(void **state) {
+        static const FakeReply script[] = {
+                { "io.muster.Monitor", { HAPPENED("a"), HAPPENED("b") }, .pause_ms = 50 },
+        };
+        FakeDaemon fake = FAKE_START(script);
+
+        assert_int_equal(run_on_terminal(&fake, "monitor", "  b  "), -SIGINT);
         fake_stop(&fake);
 }
 
@@ -459,6 +535,9 @@ int main(void) {
                 cmocka_unit_test(test_without_timeline),
                 cmocka_unit_test(test_daemon_goes_away),
                 cmocka_unit_test(test_lists),
+                cmocka_unit_test(test_changes),
+                cmocka_unit_test(test_monitor),
+                cmocka_unit_test(test_monitor_interrupted),
                 cmocka_unit_test(test_bench_fails),
                 cmocka_unit_test(test_timeline),
                 cmocka_unit_test(test_progress),

@@ -14,11 +14,11 @@
 #include "macro.h"
 #include "options.h"
 
-#define WORDS_MAX 16
+#define WORDS_MAX 24
 
 /* Splits at blanks; the memory is static. */
 static int parse(const char *line, Options *ret) {
-        static char copy[256];
+        static char copy[512];
         static char *words[WORDS_MAX];
         char *rest = copy, *word;
         int n = 0;
@@ -37,6 +37,7 @@ static void test_all(void **state) {
         assert_int_equal(
                         parse("--socket=/s query --source=a --param=city=New=York --json short q "
                               "--deadline=1.5s --policy=fail_fast --max-passages=0 --repeat=7 "
+                              "--quorum=2 --cache=only --no-cache --priority=batch "
                               "--timeline --no-pager --source=b",
                               &options),
                         0);
@@ -45,6 +46,9 @@ static void test_all(void **state) {
         assert_int_equal(options.deadline_ms, 1500);
         assert_string_equal(options.policy, "fail_fast");
         assert_int_equal(options.max_passages, 0);
+        assert_int_equal(options.quorum, 2);
+        assert_string_equal(options.cache, "bypass"); /* the last one counts */
+        assert_string_equal(options.priority, "batch");
         assert_int_equal(options.repeat, 7);
         assert_int_equal(options.n_words, 2);
         assert_string_equal(options.words[0], "query");
@@ -66,6 +70,8 @@ static void test_defaults(void **state) {
         assert_int_equal(options.repeat, 1);
         assert_null(options.sources);
         assert_null(options.parameters);
+        assert_null(options.cache);
+        assert_null(options.priority);
 }
 
 static void test_short_and_dashes(void **state) {
@@ -101,6 +107,10 @@ static void test_refused(void **state) {
                 "--max-passages=-1",
                 "--max-passages=9999999999999999999",
                 "--max-passages=x",
+                "--quorum=some",
+                "--cache=no",
+                "--no-cache=yes",
+                "--priority=high",
                 "--repeat=0",
                 "--repeat=1001",
                 "--param=x",

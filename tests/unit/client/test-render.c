@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -224,6 +225,60 @@ static void test_status(void **state) {
         expect(render_status, &(View){ 0 }, "{}", "* musterd ?\n");
 }
 
+static void test_changes(void **state) {
+        Buffer out = BUFFER_INIT(0);
+
+        expect(render_flush, &pipe_view, "{\"entries\":0}", "0 entries dropped.\n");
+        expect(render_flush, &pipe_view, "{\"entries\":1}", "1 entry dropped.\n");
+        expect(render_flush, &pipe_view, "{\"entries\":null}", "0 entries dropped.\n");
+
+        render_breaker(&out, &pipe_view, "a\033", "auto");
+        CLEANUP_FREE char *text = buffer_steal(&out);
+        assert_string_equal(
+                        text,
+                        "The breaker of a\\x1b is set to auto. It opens when the source fails and "
+                        "closes when it has recovered.\n");
+}
+
+static void test_events(void **state) {
+        static const struct {
+                const char *event, *line;
+        } events[] = {
+                { "{\"kind\":\"query\",\"time\":1700000000123,\"query_id\":"
+                  "\"01JD8F3Q6ZK4B7Y9M2N5P8R1ST\",\"success\":true,\"completeness\":\"partial\","
+                  "\"asked\":3,\"answered\":2,\"execution_ms\":12.34}",
+                  "22:13:20.123  query    01JD8F3Q6ZK4B7Y9M2N5P8R1ST  partial: 2 of 3 sources "
+                  "answered in 12.3 ms\n" },
+                { "{\"kind\":\"query\",\"time\":1700000000000,\"query_id\":\"ID\",\"asked\":3,"
+                  "\"answered\":2,\"execution_ms\":5}",
+                  "22:13:20.000  query    ID                          withdrawn after 5.0 ms\n" },
+                { "{\"kind\":\"source\",\"time\":1700000000007,\"query_id\":\"ID\",\"source\":"
+                  "\"we\\u001bather\",\"verdict\":\"ok\",\"origin\":\"live\",\"attempts\":1,"
+                  "\"fetch_ms\":2.25}",
+                  "22:13:20.007  source   we\\x1bather                 ok, live, attempts: 1, 2.2 ms\n" },
+                { "{\"kind\":\"source\",\"source\":\"off\",\"verdict\":\"shed\",\"attempts\":0}",
+                  "              source   off                         shed, attempts: 0\n" },
+                { "{\"kind\":\"breaker\",\"source\":\"news\",\"state\":\"open\",\"failures\":5,"
+                  "\"open_ms\":30000}",
+                  "              breaker  news                        open for 30s, failures: 5\n" },
+                { "{\"kind\":\"worker\",\"worker\":0,\"pid\":4711,\"status\":\"by signal SEGV\","
+                  "\"backoff_ms\":250}",
+                  "              worker   0                           pid 4711 ended by signal SEGV; "
+                  "the next one starts in 250ms\n" },
+                { "{\"kind\":\"lost\",\"events\":12}",
+                  "              lost     12                          events lost: they came faster "
+                  "than they were read\n" },
+                { "{\"kind\":\"moon\",\"full\":true}",
+                  "              moon     {\"kind\":\"moon\",\"full\":true}\n" },
+                { "{}", "              ?        {}\n" },
+        };
+
+        assert_int_equal(setenv("TZ", "UTC", 1), 0);
+        tzset();
+        for (size_t i = 0; i < ELEMENTSOF(events); i++)
+                expect(render_event, &pipe_view, events[i].event, events[i].line);
+}
+
 static void test_errors(void **state) {
         static const struct {
                 const char *name, *parameters, *expected;
@@ -297,6 +352,8 @@ int main(void) {
                 cmocka_unit_test(test_source),
                 cmocka_unit_test(test_nesting),
                 cmocka_unit_test(test_status),
+                cmocka_unit_test(test_changes),
+                cmocka_unit_test(test_events),
                 cmocka_unit_test(test_errors),
                 cmocka_unit_test(test_errors_all),
                 cmocka_unit_test(test_verdicts),

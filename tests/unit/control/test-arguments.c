@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,9 +75,22 @@ static const struct {
         { "Query", "{" Q ",\"max_passages\":33}", "max_passages" },
         { "Query", "{" Q ",\"max_passages\":-1}", "max_passages" },
 
-        { "Query", "{" Q ",\"quorum\":2}", "quorum" },
-        { "Query", "{" Q ",\"cache\":\"use\"}", "cache" },
-        { "Query", "{" Q ",\"priority\":\"batch\"}", "priority" },
+        { "Query", "{" Q ",\"quorum\":1}", NULL },
+        { "Query", "{" Q ",\"quorum\":100000}", NULL },
+        { "Query", "{" Q ",\"quorum\":0}", "quorum" },
+        { "Query", "{" Q ",\"quorum\":100001}", "quorum" },
+        { "Query", "{" Q ",\"quorum\":\"all\"}", "quorum" },
+
+        { "Query", "{" Q ",\"cache\":\"use\"}", NULL },
+        { "Query", "{" Q ",\"cache\":\"only\",\"priority\":null}", NULL },
+        { "Query", "{" Q ",\"cache\":\"no\"}", "cache" },
+        { "Query", "{" Q ",\"cache\":false}", "cache" },
+
+        { "Query", "{" Q ",\"priority\":\"interactive\",\"cache\":null}", NULL },
+        { "Query", "{" Q ",\"priority\":\"batch\",\"quorum\":null}", NULL },
+        { "Query", "{" Q ",\"priority\":\"high\"}", "priority" },
+        { "Query", "{" Q ",\"priority\":1}", "priority" },
+
         { "Query", "{" Q ",\"Question\":\"x\"}", "Question" },
         { "Query", "{" Q ",\"\":1}", "" },
         /* the first offender is named, and what is wrong before what is missing */
@@ -163,16 +177,19 @@ static void test_query_defaults(void **state) {
         assert_int_equal(a.request.deadline_ns, 0);
         assert_int_equal(a.request.policy, QUERY_BEST_EFFORT);
         assert_int_equal(a.request.max_passages, 5);
+        assert_int_equal(a.request.quorum, 0);
+        assert_int_equal(a.request.cache, QUERY_CACHE_USE);
+        assert_false(a.request.batch);
         assert_false(a.request.want_events);
         query_arguments_deinit(&a);
         json_decref(parameters);
 }
 
 static void test_query_in_full(void **state) {
-        json_t *parameters =
-                        parse("{" Q ",\"sources\":[\"b\",\"a\",\"b\",\"c\",\"a\"],"
-                              "\"parameters\":{\"city\":\"Oslo\",\"unit\":\"\"},"
-                              "\"deadline_ms\":250,\"policy\":\"fail_fast\",\"max_passages\":0}");
+        json_t *parameters = parse("{" Q ",\"sources\":[\"b\",\"a\",\"b\",\"c\",\"a\"],"
+                                   "\"parameters\":{\"city\":\"Oslo\",\"unit\":\"\"},"
+                                   "\"deadline_ms\":250,\"policy\":\"fail_fast\",\"max_passages\":0,"
+                                   "\"quorum\":2,\"cache\":\"bypass\",\"priority\":\"batch\"}");
         QueryArguments a;
 
         assert_int_equal(query_arguments_init(&a, parameters, 1), 0);
@@ -188,8 +205,33 @@ static void test_query_in_full(void **state) {
         assert_int_equal(a.request.deadline_ns, 250 * NSEC_PER_MSEC);
         assert_int_equal(a.request.policy, QUERY_FAIL_FAST);
         assert_int_equal(a.request.max_passages, 0);
+        assert_int_equal(a.request.quorum, 2);
+        assert_int_equal(a.request.cache, QUERY_CACHE_BYPASS);
+        assert_true(a.request.batch);
         query_arguments_deinit(&a);
         json_decref(parameters);
+}
+
+/* The table and query.h have their values in one order. */
+static void test_choices(void **state) {
+        static const struct {
+                const char *type, *name;
+                int number;
+        } choices[] = {
+                { "Policy", "best_effort", QUERY_BEST_EFFORT },
+                { "Policy", "fail_fast", QUERY_FAIL_FAST },
+                { "CacheUse", "use", QUERY_CACHE_USE },
+                { "CacheUse", "bypass", QUERY_CACHE_BYPASS },
+                { "CacheUse", "only", QUERY_CACHE_ONLY },
+                { "Priority", "interactive", false },
+                { "Priority", "batch", true },
+                { "Priority", "Batch", -ENOENT },
+                { "CacheUse", "", -ENOENT },
+                { "Nothing", "use", -ENOENT },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(choices); i++)
+                assert_int_equal(interface_value(choices[i].type, choices[i].name), choices[i].number);
 }
 
 int main(void) {
@@ -200,6 +242,7 @@ int main(void) {
                 cmocka_unit_test(test_every_input_type_is_known),
                 cmocka_unit_test(test_query_defaults),
                 cmocka_unit_test(test_query_in_full),
+                cmocka_unit_test(test_choices),
         };
         return cmocka_run_group_tests_name("arguments", tests, NULL, NULL);
 }

@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The server on the real loop, with clients that behave and clients that do not. Both ends live in
- * one thread: clients never block, and whoever waits for something turns the loop meanwhile.
- * Queries are those of a double, told by the question what to do. */
+/* The server on the real loop, with clients that behave and clients that do not. */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,364 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "buffer.h"
-#include "clock.h"
-#include "cmocka.h"
-#include "io.h"
-#include "list.h"
+#include "control-fixture.h"
 #include "log.h"
-#include "macro.h"
-#include "query.h"
-#include "server.h"
-
-#define KIB 1024u
-#define MIB (1024u * 1024u)
-
-/* For what has to happen; the tests take none of it when all is well. */
-#define PATIENCE (20 * NSEC_PER_SEC)
-
-/* ---- the double of the query engine ---- */
-
-struct QueryEngine {
-        Io *io;
-        List queries;
-        unsigned open, started, cancelled;
-        QueryRefusal refusal;
-        QueryRefused refused;
-};
-
-struct Query {
-        List node;
-        QueryEngine *engine;
-        QueryCallbacks callbacks;
-        IoTask task;
-        bool held;     /* "hold": ends by engine_finish() */
-        size_t size;   /* "size N": of the answer */
-        size_t events; /* "events N" of 1 KiB each, when they are wanted */
-};
-
-static void query_end(Query *query) {
-        list_remove(&query->node);
-        io_unpost(&query->task);
-        query->engine->open--;
-        free(query);
-}
-
-static void query_finish(Query *query) {
-        Buffer json = {};
-
-        (void) buffer_append_string(&json, "{\"answer\":\"");
-        for (size_t i = 0; i < query->size; i++)
-                (void) buffer_append_char(&json, 'x');
-        (void) buffer_append_string(&json, "\"}");
-        assert_int_equal(json.error, 0);
-
-        QueryCallbacks callbacks = query->callbacks;
-        callbacks.done(query, json.data, json.size, callbacks.userdata);
-        query_end(query);
-        buffer_deinit(&json);
-}
-
-static void query_run(IoTask *task) {
-        Query *query = CONTAINER_OF(task, Query, task);
-        char event[KIB];
-        QueryEngine *engine = query->engine;
-
-        memset(event, ' ', sizeof(event));
-        event[0] = '{';
-        event[sizeof(event) - 1] = '}';
-        for (unsigned before = engine->cancelled; query->events > 0; query->events--) {
-                query->callbacks.event(query, event, sizeof(event), query->callbacks.userdata);
-                if (engine->cancelled > before)
-                        return;
-        }
-        if (!query->held)
-                query_finish(query);
-}
-
-QueryRefusal
-query_start(QueryEngine *engine, const QueryRequest *request, const QueryCallbacks *callbacks,
-            Query **ret, QueryRefused *ret_refused) {
-        char question[64] = {};
-
-        *ret_refused = engine->refused;
-        if (engine->refusal != QUERY_ACCEPTED)
-                return engine->refusal;
-
-        Query *query = calloc(1, sizeof(*query));
-        assert_non_null(query);
-        *query = (Query){ .engine = engine, .callbacks = *callbacks, .task.run = query_run };
-        memcpy(question, request->question, MIN(request->question_size, sizeof(question) - 1));
-        query->held = strncmp(question, "hold", 4) == 0;
-        (void) sscanf(question, "size %zu", &query->size);
-        if (request->want_events)
-                (void) sscanf(question, "events %zu", &query->events);
-        list_append(&engine->queries, &query->node);
-        list_init(&query->task.node);
-        io_post(engine->io, &query->task);
-        engine->open++;
-        engine->started++;
-        *ret = query;
-        return QUERY_ACCEPTED;
-}
-
-void query_cancel(Query *query) {
-        query->engine->cancelled++;
-        query_end(query);
-}
-
-QueryRefusal
-query_explain(QueryEngine *engine, const QueryRequest *request, char **ret_json, size_t *ret_size,
-              QueryRefused *ret_refused) {
-        *ret_refused = engine->refused;
-        if (engine->refusal != QUERY_ACCEPTED)
-                return engine->refusal;
-        *ret_json = strdup("{\"sources\":[]}");
-        assert_non_null(*ret_json);
-        *ret_size = strlen(*ret_json);
-        return QUERY_ACCEPTED;
-}
-
-/* ---- the server under test ---- */
-
-typedef struct Fixture {
-        Io *io;
-        IoTimer tick;
-        char path[64];
-        QueryEngine engine;
-        ControlServer *server;
-        int backend_error;
-        bool drained, closed;
-} Fixture;
-
-static Fixture f;
-
-static int backend_status(void *userdata, Buffer *out) {
-        return f.backend_error < 0 ? f.backend_error :
-                                     buffer_append_string(out, "{\"version\":\"1\"}");
-}
-
-static int backend_sources(void *userdata, Buffer *out) {
-        return f.backend_error < 0 ? f.backend_error : buffer_append_string(out, "{\"sources\":[]}");
-}
-
-static int backend_source(void *userdata, const char *name, Buffer *out) {
-        if (strcmp(name, "weather") != 0)
-                return -ENOENT;
-        return buffer_append_string(out, "{\"name\":\"weather\"}");
-}
-
-static void tick_fired(IoTimer *timer) {
-}
-
-/* One turn that does not take longer than a millisecond or so. */
-static void turn(void) {
-        assert_int_equal(io_timer_set(f.io, &f.tick, io_now(f.io) + NSEC_PER_MSEC), 0);
-        assert_true(io_turn(f.io) >= 0);
-        io_timer_cancel(f.io, &f.tick);
-}
-
-static void turn_for(uint64_t ms) {
-        uint64_t end = io_now(f.io) + ms * NSEC_PER_MSEC;
-
-        while (io_now(f.io) < end)
-                turn();
-}
-
-/* Turns until it is true, for a very long time. */
-#define turn_until(condition)                                               \
-        do {                                                                \
-                uint64_t _end = io_now(f.io) + PATIENCE;                    \
-                while (!(condition)) {                                      \
-                        if (io_now(f.io) > _end)                            \
-                                fail_msg("waited in vain: %s", #condition); \
-                        turn();                                             \
-                }                                                           \
-        } while (false)
-
-static void on_drained(void *userdata) {
-        assert_ptr_equal(userdata, &f);
-        f.drained = true;
-}
-
-static void on_closed(void *userdata) {
-        assert_ptr_equal(userdata, &f);
-        f.server = control_free(f.server);
-        f.closed = true;
-}
-
-static void start(const ControlLimits *limits) {
-        static unsigned n_started; /* a test that failed leaves its socket behind */
-        const char *message = NULL;
-        const ControlBackend backend = {
-                .queries = &f.engine,
-                .status = backend_status,
-                .list_sources = backend_sources,
-                .describe_source = backend_source,
-        };
-
-        f = (Fixture){ .tick.fire = tick_fired };
-        if (io_new_uring(&f.io, 256, &message) < 0)
-                fail_msg("%s", message);
-        f.engine.io = f.io;
-        list_init(&f.engine.queries);
-        (void) snprintf(f.path, sizeof(f.path), "/tmp/muster-test-control-%d-%u", (int) getpid(),
-                        ++n_started);
-        int fd = io_listen_unix(f.io, f.path, 0600);
-        assert_true(fd >= 0);
-        assert_int_equal(control_new(&f.server, f.io, fd, &backend, limits), 0);
-}
-
-static void stop(void) {
-        if (f.server) {
-                control_close(f.server, on_closed, &f);
-                assert_false(f.closed);
-                turn_until(f.closed);
-        }
-        assert_int_equal(f.engine.open, 0);
-        assert_int_equal(io_in_flight(f.io), 0);
-        assert_int_equal(io_open_descriptors(f.io), 0);
-        assert_int_equal(unlink(f.path), 0);
-        f.io = io_free(f.io);
-}
-
-/* ---- clients ---- */
-
-typedef struct Client {
-        int fd;
-        Buffer in;
-} Client;
-
-static int client_socket(void) {
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-        assert_true(fd >= 0);
-        return fd;
-}
-
-static void client_connect(int fd) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s", f.path);
-        turn_until(connect(fd, (struct sockaddr *) &address, sizeof(address)) == 0);
-}
-
-static Client client(void) {
-        Client c = { .fd = client_socket() };
-
-        client_connect(c.fd);
-        return c;
-}
-
-static void client_close(Client *c) {
-        assert_int_equal(close(c->fd), 0);
-        buffer_deinit(&c->in);
-}
-
-/* Sends all of it, or as much as the server takes before it drops the client. */
-static size_t client_send(Client *c, const void *data, size_t size) {
-        size_t sent = 0;
-
-        while (sent < size) {
-                ssize_t n = send(c->fd, (const char *) data + sent, size - sent, MSG_NOSIGNAL);
-                if (n < 0 && errno != EAGAIN)
-                        break;
-                if (n < 0)
-                        turn();
-                else
-                        sent += (size_t) n;
-        }
-        return sent;
-}
-
-static void say(Client *c, const char *text) {
-        assert_int_equal(client_send(c, text, strlen(text) + 1), strlen(text) + 1);
-}
-
-static void say_method(Client *c, const char *method) {
-        char text[256];
-
-        (void) snprintf(text, sizeof(text), "{\"method\":\"%s\"}", method);
-        say(c, text);
-}
-
-static void ask(Client *c, const char *question, const char *flags) {
-        char text[256];
-
-        (void) snprintf(text, sizeof(text),
-                        "{\"method\":\"io.muster.Query\",\"parameters\":{\"question\":\"%s\"}%s}",
-                        question, flags);
-        say(c, text);
-}
-
-/* Reads what has come. False at the end of the stream. */
-static bool client_read(Client *c) {
-        char chunk[64 * KIB];
-        ssize_t n = recv(c->fd, chunk, sizeof(chunk), 0);
-
-        if (n > 0)
-                assert_int_equal(buffer_append(&c->in, chunk, (size_t) n), 0);
-        return n > 0 || (n < 0 && errno == EAGAIN);
-}
-
-/* The next message, or NULL at the end of the stream; freed by the caller. */
-static char *hear(Client *c) {
-        uint64_t end_of_patience = io_now(f.io) + PATIENCE;
-
-        while (io_now(f.io) < end_of_patience) {
-                const char *end = c->in.size > 0 ? memchr(c->in.data, '\0', c->in.size) : NULL;
-                if (end) {
-                        char *message = strdup(c->in.data);
-                        buffer_consume(&c->in, (size_t) (end - c->in.data) + 1);
-                        assert_non_null(message);
-                        return message;
-                }
-                if (!client_read(c)) {
-                        assert_int_equal(c->in.size, 0); /* a message is sent whole or not at all */
-                        return NULL;
-                }
-                turn();
-        }
-        fail_msg("the server neither replies nor closes");
-        return NULL;
-}
-
-static void expect(Client *c, const char *text) {
-        char *message = hear(c);
-
-        assert_non_null(message);
-        assert_string_equal(message, text);
-        free(message);
-}
-
-static void expect_part(Client *c, const char *part) {
-        char *message = hear(c);
-
-        assert_non_null(message);
-        if (!strstr(message, part))
-                fail_msg("%s is not in %s", part, message);
-        free(message);
-}
-
-static void expect_end(Client *c) {
-        assert_null(hear(c));
-}
-
-/* Another client is served as if nothing were. */
-static void expect_undisturbed(void) {
-        Client c = client();
-
-        say_method(&c, "io.muster.GetStatus");
-        expect(&c, "{\"parameters\":{\"version\":\"1\"}}");
-        client_close(&c);
-}
-
-#define ANSWER "{\"parameters\":{\"answer\":\"\"}}"
-#define INVALID(name)                                                                               \
-        "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"" name \
-        "\"}}"
-#define GET_INFO "{\"method\":\"org.varlink.service.GetInfo\"}"
-#define PRODUCT  "\"product\":\"muster\""
 
 /* ---- what clients ask ---- */
 
@@ -397,8 +34,15 @@ static const struct {
 
         { "{\"method\":\"io.muster.DescribeSource\",\"parameters\":{\"source\":\"x\"}}",
           "{\"error\":\"io.muster.NoSuchSource\",\"parameters\":{\"source\":\"x\"}}" },
-        { "{\"method\":\"io.muster.FlushCache\"}",
-          "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"io.muster.FlushCache\"}}" },
+        { "{\"method\":\"io.muster.SetBreaker\",\"parameters\":{\"source\":\"x\",\"state\":\"open\"}}",
+          "{\"error\":\"io.muster.NoSuchSource\",\"parameters\":{\"source\":\"x\"}}" },
+        { "{\"method\":\"io.muster.SetBreaker\",\"parameters\":{\"source\":\"x\",\"state\":\"half_open\"}}",
+          INVALID("state") },
+        { "{\"method\":\"io.muster.SetBreaker\",\"parameters\":{\"source\":\"x\"}}",
+          INVALID("state") },
+        { "{\"method\":\"io.muster.FlushCache\"}", "{\"parameters\":{\"entries\":7}}" },
+        { "{\"method\":\"io.muster.Nothing\"}",
+          "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"io.muster.Nothing\"}}" },
         { "{\"method\":\"io.muster.\"}",
           "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"io.muster.\"}}" },
         { "{\"method\":\"Query\"}",
@@ -415,7 +59,7 @@ static const struct {
         { "{\"method\":\"io.muster.GetStatus\",\"parameters\":[]}", INVALID("parameters") },
         { "{\"method\":\"io.muster.GetStatus\",\"parameters\":{\"a\":1}}", INVALID("a") },
         { "{\"method\":\"io.muster.Query\"}", INVALID("question") },
-        { "{\"method\":\"io.muster.Query\",\"parameters\":{\"question\":\"why\",\"quorum\":1}}",
+        { "{\"method\":\"io.muster.Query\",\"parameters\":{\"question\":\"why\",\"quorum\":0}}",
           INVALID("quorum") },
         { "{\"method\":\"io.muster.Explain\",\"parameters\":{\"question\":\"why\",\"sources\":[]}}",
           INVALID("sources") },
@@ -439,8 +83,27 @@ static void test_dialogues(void **state) {
         assert_int_equal(control_counters(f.server)->accepted, 1);
         assert_int_equal(control_counters(f.server)->calls, ELEMENTSOF(dialogues) + 2);
         assert_int_equal(control_counters(f.server)->dropped, 0);
-        client_close(&c);
+        client_leave(&c);
         turn_until(control_connections(f.server) == 0);
+        stop();
+}
+
+static void test_set_breaker(void **state) {
+        static const char *const settings[] = { "open", "closed", "auto" };
+        char call[128];
+
+        start(&control_default_limits);
+        Client c = client();
+        for (size_t i = 0; i < ELEMENTSOF(settings); i++) {
+                (void) snprintf(call, sizeof(call),
+                                "{\"method\":\"io.muster.SetBreaker\",\"parameters\":"
+                                "{\"source\":\"weather\",\"state\":\"%s\"}}",
+                                settings[i]);
+                say(&c, call);
+                expect(&c, "{\"parameters\":{}}");
+                assert_string_equal(f.breaker, settings[i]);
+        }
+        client_leave(&c);
         stop();
 }
 
@@ -479,7 +142,7 @@ static void test_refusals(void **state) {
         expect_part(&c, "io.muster.Overloaded");
         say_method(&c, "io.muster.ListSources");
         expect_part(&c, "io.muster.Overloaded");
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -493,7 +156,7 @@ static void test_more_streams_events(void **state) {
         expect(&c, ANSWER);
         ask(&c, "events 3", "");
         expect(&c, ANSWER);
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -510,7 +173,7 @@ static void test_oneway_is_silent(void **state) {
         expect(&c, "{\"parameters\":{\"version\":\"1\"}}");
         assert_int_equal(f.engine.started, 1);
         assert_int_equal(f.engine.cancelled, 0);
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -528,7 +191,7 @@ static void test_split_at_every_byte(void **state) {
                 assert_int_equal(client_send(&c, &call[at], sizeof(call) - at), sizeof(call) - at);
                 expect_part(&c, PRODUCT);
         }
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -546,7 +209,7 @@ static void test_pipelined_in_order(void **state) {
         expect(&c, ANSWER);
         expect_part(&c, "InterfaceNotFound");
         expect_part(&c, "version");
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -577,7 +240,7 @@ static void test_pipelined_is_bounded(void **state) {
         expect(&c, ANSWER);
         for (size_t i = 0; i < calls; i++)
                 expect_part(&c, PRODUCT);
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -599,7 +262,7 @@ static void test_large_call_in_pieces(void **state) {
         assert_int_equal(client_send(&c, text.data, text.size), text.size);
         expect(&c, ANSWER);
         buffer_deinit(&text);
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -612,7 +275,7 @@ static void expect_dropped(const void *data, size_t size) {
         (void) client_send(&c, data, size);
         expect_end(&c);
         assert_int_equal(control_counters(f.server)->dropped, before + 1);
-        client_close(&c);
+        client_leave(&c);
         expect_undisturbed();
 }
 
@@ -649,7 +312,7 @@ static void test_what_cannot_be_kept_is_refused(void **state) {
                 say(&c, GET_INFO); /* is not looked at any more */
                 expect(&c, INVALID("parameters"));
                 expect_end(&c);
-                client_close(&c);
+                client_leave(&c);
         }
         assert_int_equal(control_counters(f.server)->calls, ELEMENTSOF(frames));
         stop();
@@ -671,7 +334,7 @@ static void test_too_large(void **state) {
         assert_true(sent < 4 * MIB);
         turn_until(control_counters(f.server)->dropped == 1);
         free(message);
-        client_close(&c);
+        client_leave(&c);
         expect_undisturbed();
         stop();
 }
@@ -685,7 +348,7 @@ static void test_too_large_with_its_end(void **state) {
         say(&c, GET_INFO);
         expect_end(&c);
         assert_int_equal(control_counters(f.server)->dropped, 1);
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -709,8 +372,8 @@ static void test_slow_call_is_dropped(void **state) {
         assert_int_equal(control_counters(f.server)->dropped, 1);
         say(&idle, GET_INFO);
         expect_part(&idle, PRODUCT);
-        client_close(&idle);
-        client_close(&slow);
+        client_leave(&idle);
+        client_leave(&slow);
         stop();
 }
 
@@ -722,7 +385,7 @@ static void test_partial_call_and_end(void **state) {
         assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
         expect_end(&c);
         assert_int_equal(control_counters(f.server)->calls, 0);
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -735,7 +398,7 @@ static void test_reply_not_read_in_time(void **state) {
         ask(&c, "size 4000000", "");
         turn_until(control_counters(f.server)->dropped == 1);
         turn_until(control_connections(f.server) == 0);
-        client_close(&c);
+        client_leave(&c);
         expect_undisturbed();
         stop();
 }
@@ -750,7 +413,7 @@ static void test_reply_read_late_is_whole(void **state) {
         assert_non_null(message);
         assert_int_equal(strlen(message), 4000000 + strlen(ANSWER));
         free(message);
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -764,13 +427,13 @@ static void test_too_much_unread(void **state) {
         turn_until(control_counters(f.server)->dropped == 1);
         assert_int_equal(f.engine.cancelled, 1);
         turn_until(control_connections(f.server) == 0);
-        client_close(&c);
+        client_leave(&c);
 
         c = client();
         ask(&c, "size 70000", "");
         expect_end(&c);
         assert_int_equal(control_counters(f.server)->dropped, 2);
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -789,7 +452,7 @@ static void test_half_close_gets_its_reply(void **state) {
         expect(&c, ANSWER);
         expect_part(&c, PRODUCT);
         expect_end(&c);
-        client_close(&c);
+        client_leave(&c);
         assert_int_equal(f.engine.cancelled, 0);
         assert_int_equal(control_counters(f.server)->dropped, 0);
         stop();
@@ -802,7 +465,7 @@ static void test_close_cancels(void **state) {
         ask(&other, "hold", "");
         ask(&c, "hold", ",\"more\":true");
         turn_until(f.engine.open == 2);
-        client_close(&c);
+        client_leave(&c);
         turn_until(f.engine.cancelled == 1);
         turn_until(control_connections(f.server) == 1);
 
@@ -812,13 +475,13 @@ static void test_close_cancels(void **state) {
         assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
         turn_for(10);
         assert_int_equal(f.engine.cancelled, 1);
-        client_close(&c);
+        client_leave(&c);
         turn_until(f.engine.cancelled == 2);
 
         assert_int_equal(f.engine.open, 1);
         query_finish(LIST_FIRST(&f.engine.queries, Query, node));
         expect(&other, ANSWER);
-        client_close(&other);
+        client_leave(&other);
         stop();
 }
 
@@ -835,7 +498,7 @@ static void test_close_cancels_behind_a_full_buffer(void **state) {
                         ;
                 turn();
         }
-        client_close(&c);
+        client_leave(&c);
         turn_until(f.engine.cancelled == 1);
         turn_until(control_connections(f.server) == 0);
         stop();
@@ -851,7 +514,7 @@ static void test_gone_before_the_reply(void **state) {
                 ask(&c, "events 5", ",\"more\":true");
                 if (i % 2)
                         turn();
-                client_close(&c);
+                client_leave(&c);
         }
         turn_until(control_connections(f.server) == 0);
         expect_undisturbed();
@@ -897,32 +560,51 @@ static void test_idle_connections_are_small(void **state) {
         assert_true(each < KIB);
         expect_undisturbed();
         for (int i = 0; i < MANY; i++)
-                client_close(&clients[i]);
+                client_leave(&clients[i]);
         turn_until(control_connections(f.server) == 0);
         stop();
 }
 
-static void test_bounds_of_connections(void **state) {
-        ControlLimits limits[2] = { control_default_limits, control_default_limits };
+static void test_bound_of_connections(void **state) {
+        ControlLimits limits = control_default_limits;
 
-        limits[0].max_connections = 2;
-        limits[1].max_connections_per_uid = 2;
-        for (size_t i = 0; i < ELEMENTSOF(limits); i++) {
-                start(&limits[i]);
-                Client a = client(), b = client();
-                turn_until(control_connections(f.server) == 2);
-                Client c = client();
-                expect_end(&c);
-                client_close(&c);
-                assert_int_equal(control_counters(f.server)->refused, 1);
-                say(&a, GET_INFO);
-                expect_part(&a, PRODUCT);
-                client_close(&b);
-                turn_until(control_connections(f.server) == 1);
-                expect_undisturbed();
-                client_close(&a);
-                stop();
+        limits.max_connections = 2;
+        start(&limits);
+        Client a = client(), b = client();
+        turn_until(control_connections(f.server) == 2);
+        Client c = client();
+        expect_end(&c);
+        client_leave(&c);
+        assert_int_equal(control_counters(f.server)->refused, 1);
+        say(&a, GET_INFO);
+        expect_part(&a, PRODUCT);
+        client_leave(&b);
+        turn_until(control_connections(f.server) == 1);
+        expect_undisturbed();
+        client_leave(&a);
+        stop();
+}
+
+static void test_bound_of_all_unread(void **state) {
+        ControlLimits limits = control_default_limits;
+        Client clients[5];
+
+        limits.max_unread_total = 3 * 4200000;
+        start(&limits);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                clients[i] = client();
+                ask(&clients[i], "size 4000000", "");
+                turn_until(f.engine.started == i + 1 && f.engine.open == 0);
         }
+        assert_int_equal(control_counters(f.server)->dropped, 2);
+        for (size_t i = 0; i < 3; i++)
+                free(hear(&clients[i]));
+        expect_end(&clients[3]);
+        ask(&clients[0], "size 4000000", ""); /* what has been read is free again */
+        free(hear(&clients[0]));
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                client_leave(&clients[i]);
+        stop();
 }
 
 /* False under valgrind, which keeps the limit to itself. */
@@ -992,8 +674,8 @@ static void test_out_of_descriptors(void **state) {
         turn_for(300);
         expect_undisturbed();
         for (size_t i = 0; i < TURNED_AWAY; i++)
-                client_close(&clients[i]);
-        client_close(&inside);
+                client_leave(&clients[i]);
+        client_leave(&inside);
         stop();
 }
 
@@ -1026,8 +708,8 @@ static void test_drain(void **state) {
         control_close(f.server, on_closed, &f);
         expect_end(&busy);
         turn_until(f.closed);
-        client_close(&busy);
-        client_close(&other);
+        client_leave(&busy);
+        client_leave(&other);
         stop();
 }
 
@@ -1038,7 +720,7 @@ static void test_drain_when_idle(void **state) {
         turn_until(control_connections(f.server) == 1);
         control_drain(f.server, on_drained, &f);
         turn_until(f.drained);
-        client_close(&c);
+        client_leave(&c);
         stop();
 }
 
@@ -1056,13 +738,14 @@ static void test_close_ends_everything(void **state) {
         assert_int_equal(f.engine.open, 0);
         turn_until(f.closed);
         for (size_t i = 0; i < ELEMENTSOF(clients); i++)
-                client_close(&clients[i]);
+                client_leave(&clients[i]);
         stop();
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_dialogues),
+                cmocka_unit_test(test_set_breaker),
                 cmocka_unit_test(test_refusals),
                 cmocka_unit_test(test_more_streams_events),
                 cmocka_unit_test(test_oneway_is_silent),
@@ -1084,7 +767,8 @@ int main(void) {
                 cmocka_unit_test(test_close_cancels_behind_a_full_buffer),
                 cmocka_unit_test(test_gone_before_the_reply),
                 cmocka_unit_test(test_idle_connections_are_small),
-                cmocka_unit_test(test_bounds_of_connections),
+                cmocka_unit_test(test_bound_of_connections),
+                cmocka_unit_test(test_bound_of_all_unread),
                 cmocka_unit_test_setup_teardown(test_out_of_descriptors, keep_limit, restore_limit),
                 cmocka_unit_test(test_drain),
                 cmocka_unit_test(test_drain_when_idle),

@@ -219,6 +219,47 @@ static void test_zero_deadline(void **state) {
         config_free(load("c", NULL));
 }
 
+static void test_zero_breaker(void **state) {
+        put("c/sources.d/a.source", "[Source]\nURL=http://x/\n[Breaker]\nFailures=0\nOpenSec= 0s\n");
+        expect_problems("c/sources.d/a.source:5:10: OpenSec=: it must be more than 0\n");
+        put("c/sources.d/a.source",
+            "[Source]\nURL=http://x/\nTimeoutSec=1\n[Retry]\nAttemptTimeoutSec=2\n");
+        config_free(load("c", NULL));
+}
+
+static void test_fallback(void **state) {
+        /* Sources that are read before and after it, and one that is masked. */
+        put("c/sources.d/a.source", "[Source]\nURL=http://x/\n[Fallback]\nSource=c\n");
+        put("c/sources.d/b.source", "[Source]\nURL=http://x/\n[Fallback]\nSource=a\n");
+        put("c/sources.d/c.source", "[Source]\nURL=http://x/\n[Fallback]\nText=nothing\n");
+        put("c/sources.d/d.source",
+            "[Source]\nURL=http://x/\n[Fallback]\nSource=b\nText=x\nSource=\n");
+        mask("c/sources.d/masked.source");
+        Config *config = load("c", NULL);
+        assert_string_equal(config->sources[0]->fallback_source, "c");
+        assert_string_equal(config->sources[2]->fallback_text, "nothing");
+        assert_null(config->sources[3]->fallback_source);
+        config_free(config);
+
+        put("c/sources.d/a.source", "[Source]\nURL=http://x/\n[Fallback]\nSource =  a\n");
+        put("c/sources.d/b.source", "[Source]\nURL=http://x/\n[Fallback]\nSource=masked\n");
+        put("c/sources.d/c.source.d/x.conf", "[Fallback]\nSource=d\n");
+        put("c/sources.d/d.source", "[Source]\nURL=http://x/\n[Fallback]\nText=x\nSource=d.source\n");
+        expect_problems("c/sources.d/a.source:4:11: Source=: a source cannot stand in for itself\n"
+                        "c/sources.d/b.source:4:8: Source=: there is no source of this name\n"
+                        "c/sources.d/c.source.d/x.conf:2:8: Source=: Text= is given, too; only one of the two can stand in\n"
+                        "c/sources.d/d.source:5:8: Source=: there is no source of this name\n"
+                        "c/sources.d/d.source:5:8: Source=: Text= is given, too; only one of the two can stand in\n");
+}
+
+static void test_fallback_refused(void **state) {
+        static char text[400] = "[Source]\nURL=http://x/\n[Fallback]\nText=x\nSource=";
+
+        memset(text + strlen(text), 'x', 256);
+        put("c/sources.d/a.source", text);
+        expect_problems("c/sources.d/a.source:5:8: Source=: the value has 256 bytes; at most 255 fit\n");
+}
+
 static void test_headers(void **state) {
         put("c/sources.d/a.source",
             "[Source]\nURL=http://x/\nHeader=Accept\nHeader=: x\nHeader=A b: x\nHeader=Host: x\n"
@@ -406,6 +447,9 @@ int main(void) {
                 TEST(test_precedence_of_directories),
                 TEST(test_all_problems_of_all_files),
                 TEST(test_zero_deadline),
+                TEST(test_zero_breaker),
+                TEST(test_fallback),
+                TEST(test_fallback_refused),
                 TEST(test_headers),
                 TEST(test_url_and_body),
                 TEST(test_names),

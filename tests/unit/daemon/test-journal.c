@@ -44,21 +44,31 @@ static void test_event(void **state) {
 
 /* ---- queries ---- */
 
-static Fetch good_fetch = { .attempts = 1, .status = 200 };
-static Fetch bad_fetch = { .attempts = 1,
-                           .status = 503,
-                           .attempt = { .start = NSEC_PER_SEC,
-                                        .end = NSEC_PER_SEC + 1500 * NSEC_PER_USEC } };
-static Fetch unasked_fetch;
+static StorySpan retried[] = {
+        { .stage = STAGE_WAIT, .attempt = 1 }, { .stage = STAGE_BACKOFF, .attempt = 2 },
+        { .stage = STAGE_WAIT, .attempt = 2 }, { .stage = STAGE_BACKOFF, .attempt = 3 },
+        { .stage = STAGE_WAIT, .attempt = 3 },
+};
+static StorySpan cached[] = { { .stage = STAGE_CACHE } };
+static const Story own_story = { .spans = cached, .count = ELEMENTSOF(cached) };
+
+static const FetchOutcome good_fetch = { .attempts = 1, .status = 200 };
+static const FetchOutcome bad_fetch = {
+        .attempts = 3,
+        .status = 503,
+        .start = NSEC_PER_SEC,
+        .end = NSEC_PER_SEC + 1500 * NSEC_PER_USEC,
+        .story = { .spans = retried, .count = ELEMENTSOF(retried) },
+};
 
 static const AnswerSource sources[] = {
-        { .name = "good", .verdict = VERDICT_OK, .fetch = &good_fetch },
+        { .name = "good", .verdict = VERDICT_OK, .asked = &good_fetch },
         { .name = "bad",
           .verdict = VERDICT_HTTP,
           .stage = STAGE_WAIT,
           .error = "the source answered 503\nand a line of its own",
-          .fetch = &bad_fetch },
-        { .name = "off", .verdict = VERDICT_SHED, .stage = STAGE_QUEUE, .fetch = &unasked_fetch },
+          .asked = &bad_fetch },
+        { .name = "off", .verdict = VERDICT_SHED, .stage = STAGE_QUEUE, .story = &own_story },
 };
 
 static const char *log_query(size_t n_sources, Completeness completeness, bool withdrawn) {
@@ -96,12 +106,13 @@ static void test_query_failed(void **state) {
         assert_line(text,
                     "test: Source bad: http: the source answered 503\\x0Aand a line of its own"
                     " QUERY_ID=01ARZ3NDEKTSV4RRFFQ69G5FAV SOURCE=bad VERDICT=http STAGE=fetch"
-                    " ATTEMPTS=1 HTTP_STATUS=503 FETCH_MS=1.500\n");
+                    " ATTEMPTS=3 HTTP_STATUS=503 FETCH_MS=1.500\n");
         assert_line(text, "test: Source off: shed: ");
         assert_line(text, verdict_help(VERDICT_SHED));
         assert_line(text, "ATTEMPTS=0 FETCH_MS=0.000\n");
         assert_line(text, "Query 01ARZ3NDEKTSV4RRFFQ69G5FAV: failed, 1 of 3 sources answered");
         assert_line(text, "COMPLETENESS=failed SOURCES_ASKED=3 SOURCES_ANSWERED=1");
+        assert_line(text, "EXECUTION_MS=2.500 CACHED=1 RETRIES=2\n");
 }
 
 /* Nobody waits for it any more: one entry, and no completeness. */
@@ -111,6 +122,42 @@ static void test_query_withdrawn(void **state) {
         assert_int_equal(count_lines(text), 1);
         assert_line(text, "Query 01ARZ3NDEKTSV4RRFFQ69G5FAV withdrawn by its client after 2.500 ms");
         assert_null(strstr(text, "COMPLETENESS="));
+}
+
+/* As many a second as there are clients: not worth an entry. */
+static void test_query_stored(void **state) {
+        const AnswerInput input = { .query_id = "01ARZ3NDEKTSV4RRFFQ69G5FAV" };
+        const QuerySummary summary = { .input = &input, .stored = true };
+        Capture capture = capture_begin(stderr);
+
+        journal_query(&summary);
+        assert_null(strstr(capture_end(&capture), "sources answered"));
+}
+
+/* ---- breakers ---- */
+
+static const char *log_breaker(const Source *source) {
+        Capture capture = capture_begin(stderr);
+
+        journal_breaker(source, 2 * NSEC_PER_SEC);
+        return capture_end(&capture);
+}
+
+static void test_breaker(void **state) {
+        Source source = { .name = "down" };
+        const BreakerPolicy policy = { .failures = 1, .open_ns = 60 * NSEC_PER_SEC };
+        BreakerTicket ticket;
+
+        assert_true(breaker_admit(&source.breaker, &policy, NSEC_PER_SEC, NSEC_PER_SEC, &ticket));
+        (void) breaker_failure(&source.breaker, &policy, ticket, 2 * NSEC_PER_SEC, false);
+        assert_string_equal(
+                        log_breaker(&source),
+                        "test: Source down: breaker open for 1min after 1 consecutive failures"
+                        " SOURCE=down BREAKER=open FAILURES=1 OPEN_MS=60000.000\n");
+        (void) breaker_force(&source.breaker, BREAKER_FORCED_OPEN, NSEC_PER_SEC);
+        assert_line(log_breaker(&source), "Source down: breaker held open");
+        (void) breaker_force(&source.breaker, BREAKER_AUTO, NSEC_PER_SEC);
+        assert_line(log_breaker(&source), "Source down: breaker closed");
 }
 
 /* ---- workers ---- */
@@ -140,6 +187,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_event),        cmocka_unit_test(test_query_done),
                 cmocka_unit_test(test_query_failed), cmocka_unit_test(test_query_withdrawn),
+                cmocka_unit_test(test_query_stored), cmocka_unit_test(test_breaker),
                 cmocka_unit_test(test_worker_died),
         };
         return cmocka_run_group_tests_name("journal", tests, setup, NULL);

@@ -19,6 +19,8 @@ static void test_empty(void **state) {
         Latency latency = {};
 
         assert_int_equal(latency_quantile(&latency, .5), 0);
+        assert_int_equal(latency_least(&latency, .5), 0);
+        assert_false(latency_trusted(&latency));
 }
 
 static void test_one(void **state) {
@@ -56,6 +58,46 @@ static void test_fades(void **state) {
         assert_true(latency.held <= LATENCY_FULL);
 }
 
+/* The two hold the sample between them, and are a bucket apart. */
+static void test_least(void **state) {
+        for (uint64_t ns = 0; ns < 3600 * NSEC_PER_SEC; ns += 1 + ns / 50) {
+                Latency latency = {};
+
+                latency_add(&latency, ns);
+                uint64_t least = latency_least(&latency, .5), most = latency_quantile(&latency, .5);
+                assert_true(least <= ns && ns < most);
+                assert_true(most - least <= ns / 8 + 2 * NSEC_PER_USEC);
+        }
+}
+
+static void test_least_of_many(void **state) {
+        Latency latency = {};
+
+        for (unsigned i = 0; i < 10; i++) {
+                latency_add(&latency, NSEC_PER_MSEC);
+                latency_add(&latency, NSEC_PER_SEC);
+                latency_add(&latency, NSEC_PER_SEC);
+        }
+        assert_true(latency_least(&latency, .3) <= NSEC_PER_MSEC);
+        assert_true(latency_least(&latency, .5) <= NSEC_PER_SEC);
+        assert_true(latency_least(&latency, .5) > NSEC_PER_SEC - NSEC_PER_SEC / 7);
+}
+
+/* The samples that are held count, not those ever seen. */
+static void test_trusted(void **state) {
+        Latency latency = {};
+
+        for (unsigned i = 0; i < LATENCY_ENOUGH; i++) {
+                assert_false(latency_trusted(&latency));
+                latency_add(&latency, NSEC_PER_MSEC);
+        }
+        assert_true(latency_trusted(&latency));
+        for (unsigned i = 0; i < 3 * LATENCY_FULL; i++) {
+                latency_add(&latency, i * NSEC_PER_MSEC);
+                assert_true(latency_trusted(&latency));
+        }
+}
+
 static void test_longest(void **state) {
         Latency latency = {};
 
@@ -67,7 +109,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_empty),     cmocka_unit_test(test_one),
                 cmocka_unit_test(test_quantiles), cmocka_unit_test(test_fades),
-                cmocka_unit_test(test_longest),
+                cmocka_unit_test(test_least),     cmocka_unit_test(test_least_of_many),
+                cmocka_unit_test(test_trusted),   cmocka_unit_test(test_longest),
         };
         return cmocka_run_group_tests_name("latency", tests, NULL, NULL);
 }

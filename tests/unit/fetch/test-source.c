@@ -10,19 +10,24 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "io-sim.h"
 #include "make-config.h"
 #include "record.h"
 #include "source.h"
 
 static Arena *arena;
+static Io *io;
 
 static int setup(void **state) {
-        return arena_new(&arena, 64 << 10);
+        int r = io_new_sim(&io, &(SimOptions){ .seed = 1 });
+
+        return r < 0 ? r : arena_new(&arena, 64 << 10);
 }
 
 static int teardown(void **state) {
         assert_int_equal(arena_used(arena), 0);
         arena_free(arena);
+        io_free(io);
         return 0;
 }
 
@@ -125,7 +130,7 @@ static void test_check_body(void **state) {
 static SourceTable *make_table(const Config *config) {
         SourceTable *table = NULL;
 
-        assert_int_equal(source_table_new(&table, config, arena, 7), 0);
+        assert_int_equal(source_table_new(&table, config, arena, io, 7), 0);
         return table;
 }
 
@@ -189,7 +194,7 @@ static int table_error(const char *const settings[]) {
 
         make_config_source(config, "good", SETTINGS("URL=http://x/"));
         make_config_source(config, "x", settings);
-        int r = source_table_new(&table, config, arena, 7);
+        int r = source_table_new(&table, config, arena, io, 7);
         assert_null(table);
         config_free(config);
         return r;
@@ -330,7 +335,7 @@ static json_t *show(const Source *source, bool details) {
         json_error_t error;
 
         json_begin_object(&w, NULL);
-        source_write(source, &w, details);
+        source_write(source, io_now(io), io_unix_ms(io), &w, details);
         json_end_object(&w);
         CLEANUP_FREE char *text = take_text(&out);
         json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &error);
@@ -341,6 +346,13 @@ static json_t *show(const Source *source, bool details) {
 
 static const char *text_of(const json_t *json, const char *key) {
         return json_string_value(json_object_get(json, key));
+}
+
+static json_int_t number_of(const json_t *json, const char *key) {
+        const json_t *value = json_object_get(json, key);
+
+        assert_true(json_is_integer(value));
+        return json_integer_value(value);
 }
 
 static void test_write(void **state) {
@@ -355,7 +367,8 @@ static void test_write(void **state) {
         SourceTable *table = make_table(config);
         Source *source = table->sources[0];
         source->in_flight = 3;
-        source->requests = 4;
+        source_count(source, COUNTER_REQUESTS);
+        source_count(source, COUNTER_REQUESTS);
 
         json_t *json = show(source, /* details= */ false);
         assert_string_equal(text_of(json, "name"), "x");
@@ -367,6 +380,8 @@ static void test_write(void **state) {
         assert_int_equal(json_integer_value(json_object_get(json, "in_flight")), 3);
         assert_string_equal(text_of(json_object_get(json, "breaker"), "state"), "closed");
         assert_null(json_object_get(json, "configuration"));
+        assert_null(json_object_get(json, "limits"));
+        assert_null(json_object_get(json, "counters"));
         json_decref(json);
 
         json = show(source, /* details= */ true);
@@ -379,10 +394,11 @@ static void test_write(void **state) {
         assert_string_equal(json_string_value(json_array_get(headers, 0)), "Authorization: ***");
         assert_string_equal(json_string_value(json_array_get(headers, 1)), "Accept: */*");
         assert_string_equal(json_string_value(json_array_get(headers, 2)), "X-Api-Key: ***");
-        assert_int_equal(
-                        json_integer_value(json_object_get(
-                                        json_object_get(json, "counters"), "requests")),
-                        4);
+        const json_t *counters = json_object_get(json, "counters");
+        for (unsigned i = 0; i < COUNTER_COUNT; i++)
+                assert_int_equal(
+                                number_of(counters, counter_name((SourceCounter) i)),
+                                i == COUNTER_REQUESTS ? 2 : 0);
         json_decref(json);
         source_table_free(table);
         config_free(config);
@@ -395,27 +411,186 @@ static void test_record(void **state) {
         SourceTable *table = make_table(config);
         Source *source = table->sources[0];
 
-        source_record(source, VERDICT_OK, 100, 10 * NSEC_PER_MSEC);
-        source_record(source, VERDICT_TIMEOUT, 7, 5 * NSEC_PER_SEC);
-        source_record(source, VERDICT_CONNECT, 0, 0);
-        assert_int_equal(source->failures, 2);
-        source_record(source, VERDICT_REJECTED, 1, 1); /* neither the one nor the other */
-        assert_int_equal(source->failures, 2);
-        assert_int_equal(source->latency.count, 1);
-        source_record(source, VERDICT_EMPTY, 0, 20 * NSEC_PER_MSEC);
-        assert_int_equal(source->failures, 0);
-        assert_int_equal(source->latency.count, 2);
-        assert_int_equal(source->bytes, 108);
+        source->verdicts[VERDICT_OK] = 2;
+        source->verdicts[VERDICT_TIMEOUT] = 1;
+        source->bytes = 108;
+        latency_add(&source->latency, 10 * NSEC_PER_MSEC);
 
         json_t *json = show(source, /* details= */ true);
         const json_t *counters = json_object_get(json, "counters");
         const json_t *verdicts = json_object_get(counters, "verdicts");
-        assert_int_equal(json_object_size(verdicts), 5);
-        assert_int_equal(json_integer_value(json_object_get(verdicts, "ok")), 1);
-        assert_int_equal(json_integer_value(json_object_get(counters, "bytes")), 108);
-        double p50 = json_number_value(json_object_get(json_object_get(json, "latency"), "p50_ms"));
+        assert_int_equal(json_object_size(verdicts), 2);
+        assert_int_equal(number_of(verdicts, "ok"), 2);
+        assert_int_equal(number_of(verdicts, "timeout"), 1);
+        assert_int_equal(number_of(counters, "bytes"), 108);
+        const json_t *latency = json_object_get(json, "latency");
+        assert_int_equal(number_of(latency, "count"), 1);
+        double p50 = json_number_value(json_object_get(latency, "p50_ms"));
         assert_true(p50 >= 10 && p50 < 11);
         json_decref(json);
+        source_table_free(table);
+        config_free(config);
+}
+
+static void expect_breaker(const Source *source, const char *state, unsigned failures, uint64_t open_ms) {
+        json_t *json = show(source, /* details= */ false);
+        const json_t *breaker = json_object_get(json, "breaker");
+
+        assert_string_equal(text_of(breaker, "state"), state);
+        assert_int_equal(number_of(breaker, "failures"), failures);
+        assert_int_equal(json_number_value(json_object_get(breaker, "open_ms")), open_ms);
+        assert_int_equal(
+                        json_is_true(json_object_get(breaker, "forced")),
+                        source->breaker.force != BREAKER_AUTO);
+        json_decref(json);
+}
+
+static void test_breaker(void **state) {
+        Config *config = make_config();
+        uint64_t now = io_now(io);
+
+        make_config_source(config, "x", SETTINGS("URL=http://x/", "Failures=2", "OpenSec=1500ms"));
+        SourceTable *table = make_table(config);
+        Source *source = table->sources[0];
+        BreakerTicket ticket = {};
+
+        assert_int_equal(source->breaker_policy.failures, 2);
+        for (unsigned i = 0; i < 2; i++) {
+                expect_breaker(source, "closed", i, 0);
+                assert_true(breaker_admit(&source->breaker, &source->breaker_policy, now, 0, &ticket));
+                (void) breaker_failure(
+                                &source->breaker, &source->breaker_policy, ticket, now,
+                                /* defer= */ false);
+        }
+        expect_breaker(source, "open", 2, 1500);
+        assert_true(breaker_force(&source->breaker, BREAKER_FORCED_CLOSED, now));
+        expect_breaker(source, "closed", 0, 0);
+        source_table_free(table);
+        config_free(config);
+}
+
+/* ---- limits ---- */
+
+static void test_limits(void **state) {
+        Config *config = make_config();
+        uint64_t now = io_now(io), unix_ms = io_unix_ms(io);
+        GatePass pass = {};
+
+        make_config_source(
+                        config, "x",
+                        SETTINGS("URL=http://x/", "Daily=3", "Concurrency=2", "Rate=10/2s",
+                                 "MinIntervalSec=50ms"));
+        make_config_source(config, "y", SETTINGS("URL=http://x/"));
+        SourceTable *table = make_table(config);
+        Source *source = source_table_find(table, "x");
+
+        assert_int_equal(source->gate.places, 2);
+        assert_int_equal(source->gate.policy.tokens, 10);
+        assert_int_equal(source->gate.policy.period_ns, 2 * NSEC_PER_SEC);
+        assert_int_equal(source->gate.policy.interval_ns, 50 * NSEC_PER_MSEC);
+
+        assert_int_equal(gate_enter(&source->gate, &pass), 0);
+        assert_true(daily_take(&source->daily, 3, unix_ms));
+        assert_true(retry_budget_take(&source->budget, now));
+        source->hold_until = now + 250 * NSEC_PER_MSEC;
+        json_t *json = show(source, /* details= */ true);
+        const json_t *limits = json_object_get(json, "limits");
+        assert_int_equal(number_of(limits, "inside"), 1);
+        assert_int_equal(number_of(limits, "waiting"), 0);
+        assert_int_equal(number_of(limits, "daily_left"), 2);
+        assert_int_equal(number_of(limits, "retries_left"), RETRY_BUDGET_LEAST - 1);
+        assert_int_equal(json_number_value(json_object_get(limits, "hold_ms")), 250);
+        json_decref(json);
+        gate_leave(&source->gate, &pass, /* unused= */ false);
+
+        json = show(source_table_find(table, "y"), /* details= */ true);
+        limits = json_object_get(json, "limits");
+        assert_null(json_object_get(limits, "daily_left"));
+        assert_null(json_object_get(limits, "hold_ms"));
+        assert_int_equal(number_of(limits, "inside"), 0);
+        json_decref(json);
+        source_table_free(table);
+        config_free(config);
+}
+
+static void test_daily_left(void **state) {
+        const uint64_t day = 86400000, now = 1000 * day + 5;
+        Config *config = make_config();
+
+        make_config_source(config, "none", SETTINGS("URL=http://x/"));
+        make_config_source(config, "two", SETTINGS("URL=http://x/", "Daily=2"));
+        SourceTable *table = make_table(config);
+        Source *none = source_table_find(table, "none"), *two = source_table_find(table, "two");
+
+        assert_true(source_daily_left(none, now) == UINT64_MAX);
+        assert_int_equal(source_daily_left(two, now), 2);
+        assert_true(daily_take(&two->daily, 2, now));
+        assert_int_equal(source_daily_left(two, now), 1);
+        assert_true(daily_take(&two->daily, 2, now));
+        assert_int_equal(source_daily_left(two, now + day - 6), 0);
+        assert_int_equal(source_daily_left(two, now + day - 5), 2);
+        two->daily = (DailyQuota){ .day = 1000, .used = 7 }; /* the limit was lowered since */
+        assert_int_equal(source_daily_left(two, now), 0);
+        source_table_free(table);
+        config_free(config);
+}
+
+/* ---- policies ---- */
+
+static void test_freshness(void **state) {
+        Config *config = make_config();
+
+        config->cache_ttl = 7 * NSEC_PER_SEC;
+        config->cache_stale_revalidate = 8 * NSEC_PER_SEC;
+        config->cache_stale_error = 9 * NSEC_PER_SEC;
+        make_config_source(config, "common", SETTINGS("URL=http://x/"));
+        make_config_source(config, "own", SETTINGS("URL=http://x/"));
+        config->sources[1]->cache_ttl = 0;
+        config->sources[1]->cache_stale_error = NSEC_PER_SEC;
+        SourceTable *table = make_table(config);
+        const FreshnessPolicy *common = &source_table_find(table, "common")->freshness;
+        const FreshnessPolicy *own = &source_table_find(table, "own")->freshness;
+
+        assert_true(common->ttl_ns == 7 * NSEC_PER_SEC);
+        assert_true(common->stale_while_revalidate_ns == 8 * NSEC_PER_SEC);
+        assert_true(common->stale_if_error_ns == 9 * NSEC_PER_SEC);
+        assert_true(own->ttl_ns == 0);
+        assert_true(own->stale_while_revalidate_ns == 8 * NSEC_PER_SEC);
+        assert_true(own->stale_if_error_ns == NSEC_PER_SEC);
+        source_table_free(table);
+        config_free(config);
+}
+
+/* Sources of one scheme, host and port fail together. */
+static void test_origin(void **state) {
+        Config *config = make_config();
+
+        make_config_source(config, "a", SETTINGS("URL=http://x/1"));
+        make_config_source(config, "b", SETTINGS("URL=http://X:80/2?q={question}"));
+        make_config_source(config, "c", SETTINGS("URL=http://x:81/1"));
+        make_config_source(config, "d", SETTINGS("URL=simulate:?delay=1s"));
+        make_config_source(config, "e", SETTINGS("URL=simulate:?delay=1s"));
+        SourceTable *table = make_table(config);
+
+        for (size_t i = 0; i < table->count; i++)
+                assert_true(table->sources[i]->origin != 0);
+        assert_true(table->sources[0]->origin == table->sources[1]->origin);
+        assert_true(table->sources[0]->origin != table->sources[2]->origin);
+        assert_true(table->sources[3]->origin != table->sources[4]->origin);
+        source_table_free(table);
+        config_free(config);
+}
+
+static void test_fallback(void **state) {
+        Config *config = make_config();
+
+        make_config_source(config, "a", SETTINGS("URL=http://x/"));
+        make_config_source(config, "b", SETTINGS("URL=http://x/"));
+        config->sources[0]->fallback_source = strdup("b");
+        SourceTable *table = make_table(config);
+
+        assert_ptr_equal(source_table_find(table, "a")->fallback, source_table_find(table, "b"));
+        assert_null(source_table_find(table, "b")->fallback);
         source_table_free(table);
         config_free(config);
 }
@@ -433,6 +608,12 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_url_missing, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_write, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_breaker, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_daily_left, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_freshness, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_origin, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_fallback, setup, teardown),
         };
         return cmocka_run_group_tests_name("source", tests, NULL, NULL);
 }

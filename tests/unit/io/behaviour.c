@@ -707,6 +707,106 @@ void behaves_not_connected(void **state) {
         }
 }
 
+/* ---- files ---- */
+
+static void start_write(World *w, Probe *probe, int fd, const void *data, size_t size, uint64_t offset) {
+        probe_init(probe, w);
+        assert_int_equal(io_write(w->io, &probe->op, fd, data, size, offset), 0);
+        assert_int_equal(probe->calls, 0); /* never from within the call */
+}
+
+static void write_and_wait(World *w, int fd, const char *text, uint64_t offset) {
+        Probe probe;
+
+        start_write(w, &probe, fd, text, strlen(text), offset);
+        RUN_UNTIL(w, probe.ends);
+        assert_int_equal(probe.last, strlen(text));
+        assert_int_equal(probe.calls, 1);
+}
+
+static void expect_content(World *w, int fd, const char *expected, size_t expected_size) {
+        size_t size;
+        char *content = w->content(w->io, fd, &size);
+
+        assert_int_equal(size, expected_size);
+        assert_memory_equal(content, expected, size);
+        free(content);
+}
+
+void behaves_write(void **state) {
+        World *w = *state;
+        int fd = w->file(w->io, false);
+        Probe first, second;
+
+        assert_true(fd >= 0);
+        write_and_wait(w, fd, "", 0);
+        write_and_wait(w, fd, "hello world", 0);
+        expect_content(w, fd, "hello world", 11);
+        write_and_wait(w, fd, "muster", 6);
+        expect_content(w, fd, "hello muster", 12);
+        write_and_wait(w, fd, "HE", 0);
+        write_and_wait(w, fd, "x", 14);
+        expect_content(w, fd, "HEllo muster\0\0x", 15);
+
+        /* Two at once, to different places. */
+        start_write(w, &first, fd, "ab", 2, 0);
+        start_write(w, &second, fd, "cd", 2, 2);
+        RUN_UNTIL(w, first.ends && second.ends);
+        assert_int_equal(first.last, 2);
+        assert_int_equal(second.last, 2);
+        expect_content(w, fd, "abcdo muster\0\0x", 15);
+        io_close(w->io, fd);
+}
+
+void behaves_write_large(void **state) {
+        const size_t size = (8 << 20) + 1;
+        World *w = *state;
+        int fd = w->file(w->io, false);
+        char *data = pattern(size);
+        Probe probe;
+
+        start_write(w, &probe, fd, data, size, 0);
+        RUN_UNTIL(w, probe.ends);
+        assert_int_equal(probe.last, size);
+        assert_int_equal(probe.calls, 1);
+        expect_content(w, fd, data, size);
+        free(data);
+        io_close(w->io, fd);
+}
+
+/* It ends, either way. */
+void behaves_write_cancelled(void **state) {
+        World *w = *state;
+        int fd = w->file(w->io, false);
+        Probe probe;
+
+        start_write(w, &probe, fd, "hello", 5, 0);
+        io_cancel(w->io, fd);
+        RUN_UNTIL(w, probe.ends);
+        assert_true(probe.last == 5 || probe.last == -ECANCELED);
+        io_close(w->io, fd);
+}
+
+void behaves_write_refused(void **state) {
+        World *w = *state;
+        int fd = w->file(w->io, true);
+        Probe probe;
+
+        start_write(w, &probe, fd, "hello", 5, 0);
+        RUN_UNTIL(w, probe.ends);
+        assert_int_equal(probe.last, -EBADF);
+        assert_int_equal(probe.calls, 1);
+        expect_content(w, fd, "", 0);
+
+        probe_init(&probe, w);
+        assert_int_equal(io_write(w->io, &probe.op, fd, "", (size_t) INT32_MAX + 1, 0), -EMSGSIZE);
+        assert_int_equal(io_write(w->io, &probe.op, fd, "x", 1, INT64_MAX), -EFBIG);
+        assert_int_equal(io_write(w->io, &probe.op, fd, "", 0, UINT64_MAX), -EFBIG);
+        assert_int_equal(io_write(w->io, &probe.op, -1, "x", 1, 0), -EBADF);
+        assert_false(io_op_in_flight(&probe.op));
+        io_close(w->io, fd);
+}
+
 /* ---- timers, tasks ---- */
 
 typedef struct Alarm {

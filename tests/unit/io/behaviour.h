@@ -20,6 +20,8 @@ typedef struct World {
         void (*half_close)(Io *io, int fd); /* no more sending */
         void (*ring)(Io *io, int fd);       /* what another process does to an eventfd */
         int (*limit)(Io *io, int spare);    /* leaves room for so many descriptors; < 0: for many */
+        int (*file)(Io *io, bool protect);  /* an empty file, adopted; protect: for reading only */
+        char *(*content)(Io *io, int fd, size_t *ret_size); /* of a file; the caller frees */
 } World;
 
 /* Records what an operation yields. */
@@ -79,6 +81,10 @@ void make_pair(World *world, int *ret_client, int *ret_server);
         X(many_operations)     \
         X(bad_arguments)       \
         X(not_connected)       \
+        X(write)               \
+        X(write_large)         \
+        X(write_cancelled)     \
+        X(write_refused)       \
         X(timers_in_order)     \
         X(timers_changed)      \
         X(timer_not_kept_busy) \

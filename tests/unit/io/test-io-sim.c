@@ -19,6 +19,25 @@ static int limit(Io *io, int spare) {
         return 0;
 }
 
+static int file(Io *io, bool protect) {
+        int fd = sim_file(io);
+
+        assert_int_equal(io_adopt(io, fd), 0);
+        if (protect)
+                sim_file_protect(io, fd);
+        return fd;
+}
+
+static char *content(Io *io, int fd, size_t *ret_size) {
+        const void *data = sim_file_data(io, fd, ret_size);
+        char *copy = malloc(*ret_size + 1);
+
+        assert_non_null(copy);
+        if (*ret_size > 0)
+                memcpy(copy, data, *ret_size);
+        return copy;
+}
+
 static World *world_make(const SimOptions *options) {
         World *w = calloc(1, sizeof(*w));
 
@@ -28,6 +47,8 @@ static World *world_make(const SimOptions *options) {
         w->half_close = sim_half_close;
         w->ring = sim_ring;
         w->limit = limit;
+        w->file = file;
+        w->content = content;
         return w;
 }
 
@@ -458,6 +479,60 @@ static void test_no_descriptor(void **state) {
         world_free(w);
 }
 
+/* What a write that fails has left behind is the beginning of the data. */
+static void test_write_faults(void **state) {
+        static const struct {
+                SimFault fault;
+                int error;
+        } cases[] = { { SIM_WRITE_ERROR, -EIO }, { SIM_WRITE_FULL, -ENOSPC } };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                World *w = faulty(cases[i].fault);
+                int fd = file(w->io, false);
+                Probe probe;
+                size_t size;
+
+                probe_init(&probe, w);
+                assert_int_equal(io_write(w->io, &probe.op, fd, "hello", 5, 0), 0);
+                RUN_UNTIL(w, probe.ends);
+                assert_int_equal(probe.last, cases[i].error);
+                const void *data = sim_file_data(w->io, fd, &size);
+                assert_true(size <= 5);
+                if (size > 0)
+                        assert_memory_equal(data, "hello", size);
+
+                sim_set_fault(w->io, cases[i].fault, 0);
+                probe_init(&probe, w);
+                assert_int_equal(io_write(w->io, &probe.op, fd, "hello", 5, 0), 0);
+                RUN_UNTIL(w, probe.ends);
+                assert_int_equal(probe.last, 5);
+                io_close(w->io, fd);
+                world_free(w);
+        }
+}
+
+static void test_write_takes_time(void **state) {
+        World *w = faulty(SIM_DELAY);
+        int fd = file(w->io, false);
+        uint64_t then = io_now(w->io);
+        Probe probe;
+
+        probe_init(&probe, w);
+        assert_int_equal(io_write(w->io, &probe.op, fd, "hello", 5, 0), 0);
+        RUN_UNTIL(w, probe.ends);
+        assert_true(io_now(w->io) > then);
+        io_close(w->io, fd);
+
+        /* Only files are written to. */
+        int socket = io_socket(w->io, AF_INET);
+        probe_init(&probe, w);
+        assert_int_equal(io_write(w->io, &probe.op, socket, "hello", 5, 0), 0);
+        RUN_UNTIL(w, probe.ends);
+        assert_int_equal(probe.last, -EBADF);
+        io_close(w->io, socket);
+        world_free(w);
+}
+
 /* ---- the run ---- */
 
 static void note(Io *io, void *userdata) {
@@ -759,6 +834,8 @@ int main(void) {
                 cmocka_unit_test(test_connect_hangs),
                 cmocka_unit_test(test_stream_faults),
                 cmocka_unit_test(test_no_descriptor),
+                cmocka_unit_test(test_write_faults),
+                cmocka_unit_test(test_write_takes_time),
                 cmocka_unit_test(test_left_behind),
                 cmocka_unit_test(test_processes),
                 cmocka_unit_test(test_soak),

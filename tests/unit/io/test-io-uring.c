@@ -87,6 +87,32 @@ static int limit(Io *io, int spare) {
         return setrlimit(RLIMIT_NOFILE, &now) < 0 ? -errno : 0;
 }
 
+static int file(Io *io, bool protect) {
+        char path[] = "/tmp/muster-test-XXXXXX";
+        int fd = mkstemp(path);
+
+        assert_true(fd >= 0);
+        if (protect) {
+                (void) close(fd);
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+                assert_true(fd >= 0);
+        }
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(io_adopt(io, fd), 0);
+        return fd;
+}
+
+static char *content(Io *io, int fd, size_t *ret_size) {
+        struct stat st;
+
+        assert_int_equal(fstat(fd, &st), 0);
+        *ret_size = (size_t) st.st_size;
+        char *data = malloc(*ret_size + 1);
+        assert_non_null(data);
+        assert_int_equal(pread(fd, data, *ret_size, 0), *ret_size);
+        return data;
+}
+
 static World *world_make(unsigned entries) {
         World *w = calloc(1, sizeof(*w));
         char directory[] = "/tmp/muster-test-XXXXXX";
@@ -100,6 +126,8 @@ static World *world_make(unsigned entries) {
         w->half_close = half_close;
         w->ring = ring;
         w->limit = limit;
+        w->file = file;
+        w->content = content;
         return w;
 }
 
@@ -400,6 +428,45 @@ static void test_short_send(void **state) {
         io_close(w->io, server);
 }
 
+static void test_short_write(void **state) {
+        static bool (*const spoilers[])(struct io_uring_cqe *) = { make_short, make_interrupted };
+        World *w = *state;
+        int fd = file(w->io, false);
+
+        for (size_t i = 0; i < ELEMENTSOF(spoilers); i++) {
+                Probe probe;
+                size_t size;
+
+                probe_init(&probe, w);
+                assert_int_equal(io_write(w->io, &probe.op, fd, "ten bytes.", 10, 10 * i), 0);
+                spoil = spoilers[i];
+                RUN_UNTIL(w, probe.ends);
+                assert_int_equal(probe.last, 10);
+                assert_int_equal(probe.calls, 1);
+                assert_int_equal(io_counters(w->io)->renewed, i + 1);
+                char *data = content(w->io, fd, &size);
+                assert_int_equal(size, 10 * (i + 1));
+                assert_memory_equal(data + 10 * i, "ten bytes.", 10);
+                free(data);
+        }
+        io_close(w->io, fd);
+}
+
+static void test_full_disk(void **state) {
+        World *w = *state;
+        int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+        Probe probe;
+
+        if (fd < 0)
+                skip();
+        assert_int_equal(io_adopt(w->io, fd), 0);
+        probe_init(&probe, w);
+        assert_int_equal(io_write(w->io, &probe.op, fd, "x", 1, 0), 0);
+        RUN_UNTIL(w, probe.ends);
+        assert_int_equal(probe.last, -ENOSPC);
+        io_close(w->io, fd);
+}
+
 /* A multishot operation that is said to have ended is submitted again. The kernel's first one lives
  * on here, since a cancel ends one operation of that name; what it says after that is stale. */
 static void test_multishot_ends(void **state) {
@@ -471,6 +538,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_refused_for_good, setup_small, teardown),
                 cmocka_unit_test_setup_teardown(test_renewed, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_short_send, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_short_write, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_multishot_ends, setup, teardown),
                 cmocka_unit_test(test_refused_setup),
         };

@@ -522,7 +522,7 @@ static void test_cut_at_reuse(void **state) {
         Call *call = call_new(f, "/cut-reuse");
         run_numbers(f, call, &connection, &request);
         call_free(call);
-        expect_error(f, call_new(f, "/cut-reuse"), EXCHANGE_PROTOCOL, "within its answer");
+        expect_error(f, call_new(f, "/cut-reuse"), EXCHANGE_RESET, "within its answer");
 }
 
 /* The server closes while we take the connection, over and over: never a failure. Those that
@@ -584,7 +584,7 @@ static void test_unix_queue_full(void **state) {
         expect_error(f, call_url(f, url, "GET"), EXCHANGE_CONNECT, "wait to be accepted");
         (void) close(fd);
         finish(f, first);
-        assert_int_equal(first->error, EXCHANGE_PROTOCOL);
+        assert_int_equal(first->error, EXCHANGE_RESET);
         call_free(first);
         (void) unlink(address.sun_path);
         (void) rmdir(directory);
@@ -593,8 +593,8 @@ static void test_unix_queue_full(void **state) {
 static void test_bad_answers(void **state) {
         Fixture *f = *state;
         expect_error(f, call_new(f, "/junk"), EXCHANGE_PROTOCOL, "not HTTP/1");
-        expect_error(f, call_new(f, "/fin/0"), EXCHANGE_PROTOCOL, "without an answer");
-        expect_error(f, call_new(f, "/rst/50"), EXCHANGE_PROTOCOL, "");
+        expect_error(f, call_new(f, "/fin/0"), EXCHANGE_RESET, "without an answer");
+        expect_error(f, call_new(f, "/rst/50"), EXCHANGE_RESET, "");
         assert_int_equal(net_idle(f->net), 0);
 }
 
@@ -607,7 +607,7 @@ static void test_cut_everywhere(void **state) {
                 char path[64];
                 (void) snprintf(path, sizeof(path), n < size ? "/fin/%zu" : "/rst/%zu", n % size);
                 Call *call = run(f, call_new(f, path));
-                assert_int_equal(call->error, EXCHANGE_PROTOCOL);
+                assert_int_equal(call->error, EXCHANGE_RESET);
                 assert_int_not_equal(call->message[0], '\0');
                 call_free(call);
         }

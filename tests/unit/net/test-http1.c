@@ -162,6 +162,8 @@ static const Good good[] = {
         /* fields that mean nothing here */
         { OK "X: \x80\xff\t y\r\n!#$%&'*+-.^_`|~09azAZ: v\r\nEmpty:\r\nContent-Length: 0\r\n\r\n",
           200, "" },
+        { OK "Agf: 1\r\nDatf: 1\r\nExpiret: 1\r\nCache-Controm: no-store\r\nContent-Length: 0\r\n\r\n",
+          200, "" },
         { OK "Location: http://b/:c\r\nRetry-Aftex: 1\r\nContent-Length: 0\r\n\r\n", 200, "" },
 };
 
@@ -471,7 +473,77 @@ static void test_retry_after(void **state) {
         assert_int_equal(head_of("Retry-After: 120\r\n").retry_after_s, 120);
         assert_int_equal(head_of("Retry-After: 4294967296\r\n").retry_after_s, UINT32_MAX);
         assert_int_equal(head_of("Retry-After: 99999999999999999999\r\n").retry_after_s, 0);
-        assert_int_equal(head_of("Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n").retry_after_s, 0);
+
+        HttpHead head = head_of("Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n");
+        assert_int_equal(head.retry_after_s, 0);
+        assert_int_equal(head.retry_after_at, 946684799);
+        assert_int_equal(head_of("Retry-After: 120\r\n").retry_after_at, 0);
+        assert_int_equal(head_of("Retry-After: Wed, 31 Dec 1969 23:59:59 GMT\r\n").retry_after_at, 0);
+        assert_int_equal(head_of("Retry-After: soon\r\n").retry_after_at, 0);
+        assert_int_equal(head_of("Retry-After:\r\n").retry_after_at, 0);
+}
+
+static void test_cache_control(void **state) {
+        HttpHead head = head_of("");
+        CacheControl nothing = { 0 };
+        assert_memory_equal(&head.cache, &nothing, sizeof(nothing));
+
+        /* several fields add up */
+        head = head_of("Cache-Control: max-age=60, stale-if-error=9\r\n"
+                       "cache-control: max-age=50,must-revalidate\r\nCACHE-CONTROL:\r\n");
+        assert_true(head.cache.has_max_age && head.cache.has_stale_if_error);
+        assert_int_equal(head.cache.max_age_s, 50);
+        assert_int_equal(head.cache.stale_if_error_s, 9);
+        assert_true(head.cache.must_revalidate);
+        assert_false(head.cache.no_store || head.cache.no_cache);
+        assert_true(head_of("Cache-Control: no-store\r\n").cache.no_store);
+}
+
+static void test_age(void **state) {
+        static const struct {
+                const char *fields;
+                uint32_t age_s;
+        } ages[] = {
+                { "Age: 0\r\n", 0 },
+                { "age:17\r\n", 17 },
+                { "Age: 2147483649\r\n", DELTA_SECONDS_MAX },
+                { "Age: 99999999999999999999999\r\n", DELTA_SECONDS_MAX },
+                { "Age: 5, 7\r\n", 5 },
+                { "Age: 5\r\nAge: 7\r\n", 5 },
+                { "Age: x\r\nAge: 7\r\n", 0 },
+                { "Age: -1\r\n", 0 },
+                { "Age: 1.5\r\n", 0 },
+                { "Age: \"5\"\r\n", 0 },
+                { "Age:\r\n", 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(ages); i++)
+                assert_int_equal(head_of(ages[i].fields).cache.age_s, ages[i].age_s);
+}
+
+static void test_expires_and_date(void **state) {
+        HttpHead head = head_of("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+                                "Expires: Sunday, 06-Nov-94 08:50:37 GMT\r\n");
+        assert_true(head.cache.has_date && head.cache.has_expires);
+        assert_int_equal(head.cache.date_s, 784111777);
+        assert_int_equal(head.cache.expires_s, 784111777 + 60);
+
+        head = head_of("Date: today\r\nExpires: 0\r\n");
+        assert_false(head.cache.has_date);
+        assert_true(head.cache.has_expires);
+        assert_int_equal(head.cache.expires_s, -1);
+        assert_int_equal(head_of("Expires:\r\n").cache.expires_s, -1);
+
+        /* of several the earliest end, and the first date */
+        head = head_of("Expires: Sun, 06 Nov 1994 08:49:39 GMT\r\nDate: x\r\n"
+                       "Expires: Sun, 06 Nov 1994 08:49:38 GMT\r\n"
+                       "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+                       "Date: Sun, 06 Nov 1994 08:49:36 GMT\r\n"
+                       "Expires: Sun, 06 Nov 1994 08:49:40 GMT\r\n");
+        assert_int_equal(head.cache.expires_s, 784111778);
+        assert_int_equal(head.cache.date_s, 784111777);
+        head = head_of("Expires: Sun, 06 Nov 1994 08:49:39 GMT\r\nExpires: -1\r\n");
+        assert_int_equal(head.cache.expires_s, -1);
 }
 
 static void test_head_values(void **state) {
@@ -484,6 +556,7 @@ static void test_head_values(void **state) {
         /* what an interim response says is forgotten */
         static const char text[] =
                         "HTTP/1.0 103 x\r\nContent-Type: text/html;charset=a\r\nRetry-After: 9\r\n"
+                        "Cache-Control: no-store\r\nAge: 9\r\nExpires: 0\r\n"
                         "Content-Encoding: br\r\n\r\n" OK "Content-Length: 0\r\n\r\n";
         seen = read_all_ways(text, strlen(text), false);
         assert_memory_equal(&seen.head, &head, sizeof(head));
@@ -510,10 +583,17 @@ static void test_after_the_end(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_good),          cmocka_unit_test(test_bad),
-                cmocka_unit_test(test_limits),        cmocka_unit_test(test_head_limit),
-                cmocka_unit_test(test_content_type),  cmocka_unit_test(test_content_encoding),
-                cmocka_unit_test(test_retry_after),   cmocka_unit_test(test_head_values),
+                cmocka_unit_test(test_good),
+                cmocka_unit_test(test_bad),
+                cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_head_limit),
+                cmocka_unit_test(test_content_type),
+                cmocka_unit_test(test_content_encoding),
+                cmocka_unit_test(test_retry_after),
+                cmocka_unit_test(test_head_values),
+                cmocka_unit_test(test_cache_control),
+                cmocka_unit_test(test_age),
+                cmocka_unit_test(test_expires_and_date),
                 cmocka_unit_test(test_after_the_end),
         };
         return cmocka_run_group_tests_name("http1", tests, NULL, NULL);

@@ -664,6 +664,55 @@ static void test_priority(void **state) {
         finish(f);
 }
 
+/* What others want of it, too, moves a task in the queue: to later deadlines and higher priorities,
+ * never back, and only while it is queued. */
+static void test_postpone(void **state) {
+        Fixture *f = started(1);
+        enum {
+                LATE,
+                FIRST,
+                SAME,
+                LAST,
+                JOBS
+        };
+        Job busy = {}, jobs[JOBS] = {};
+
+        job_submit(f, &busy, "busy=100");
+        while (pool_held(f->pool) == 0)
+                turn(f);
+        uint64_t now = io_now(f->io), soon = now + 20 * NSEC_PER_MSEC,
+                 late = now + 600 * NSEC_PER_SEC;
+        jobs[LATE].task.record.deadline_ns = soon;
+        jobs[FIRST].task.record.deadline_ns = jobs[SAME].task.record.deadline_ns = late;
+        jobs[LAST].task.record.deadline_ns = late;
+        jobs[LAST].task.priority = -1;
+        jobs_submit(f, jobs, JOBS);
+
+        pool_postpone(f->pool, &jobs[LATE].task, late + 1, -5);
+        pool_postpone(f->pool, &jobs[FIRST].task, soon, 1);
+        pool_postpone(f->pool, &jobs[SAME].task, soon, 0);
+        assert_int_equal(jobs[LATE].task.priority, 0);
+        assert_true(jobs[LATE].task.record.deadline_ns == late + 1);
+        assert_true(jobs[FIRST].task.record.deadline_ns == late);
+        assert_true(jobs[SAME].task.record.deadline_ns == late);
+        assert_int_equal(pool_queued(f->pool), JOBS);
+
+        /* In a worker's hands already. */
+        pool_postpone(f->pool, &busy.task, TIME_INFINITY, 9);
+        assert_int_equal(busy.task.priority, 0);
+
+        jobs_wait(f, jobs, JOBS);
+        assert_echoed(&busy);
+        assert_all_echoed(jobs, JOBS); /* none was late */
+        assert_int_equal(jobs[FIRST].order, 2);
+        assert_int_equal(jobs[SAME].order, 3);
+        assert_int_equal(jobs[LATE].order, 4);
+        assert_int_equal(jobs[LAST].order, 5);
+        pool_postpone(f->pool, &jobs[LAST].task, TIME_INFINITY, 9); /* it has ended */
+        assert_int_equal(pool_queued(f->pool), 0);
+        finish(f);
+}
+
 /* Until the pool has learnt that these tasks are short enough to share a lane. */
 static void warm_up(Fixture *f) {
         size_t most_held = 0;
@@ -946,6 +995,7 @@ static int run_all(void) {
                 cmocka_unit_test(test_worker_binary_comes_back),
                 cmocka_unit_test(test_deadline_in_queue),
                 cmocka_unit_test(test_priority),
+                cmocka_unit_test(test_postpone),
                 cmocka_unit_test(test_nothing_waits_behind_a_long_task),
                 cmocka_unit_test(test_other_worker_takes_over),
                 cmocka_unit_test(test_cancel_queued_and_running),

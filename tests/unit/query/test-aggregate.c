@@ -25,7 +25,8 @@
 static Arena *arena;
 
 static struct {
-        Fetch fetches[SOURCES_MAX];
+        FetchOutcome outcomes[SOURCES_MAX];
+        Story stories[SOURCES_MAX]; /* of the queries' decisions */
         PoolTask tasks[SOURCES_MAX];
         AnswerSource sources[SOURCES_MAX];
         AnswerInput input;
@@ -62,12 +63,19 @@ static int teardown(void **state) {
                 free(results[i]);
                 results[i] = NULL;
                 result_sizes[i] = 0;
-                arena_block_unref(world.fetches[i].document);
+                fetch_outcome_deinit(&world.outcomes[i]);
+                story_deinit(&world.stories[i]);
         }
         assert_int_equal(arena_used(arena), 0);
         return 0;
 }
 
+static void renew(void **state) {
+        (void) teardown(state);
+        (void) setup(state);
+}
+
+/* One that has been asked. */
 static AnswerSource *add(const char *name, Verdict verdict) {
         size_t n = world.input.n_sources++;
 
@@ -77,10 +85,15 @@ static AnswerSource *add(const char *name, Verdict verdict) {
                 .verdict = verdict,
                 .stage = STAGE_ENGINE,
                 .engine = ENGINE_DIGEST,
-                .fetch = &world.fetches[n],
+                .story = &world.stories[n],
+                .asked = &world.outcomes[n],
                 .task = &world.tasks[n],
         };
-        world.fetches[n].attempts = 1;
+        world.outcomes[n].attempts = 1;
+        if (verdict_answered(verdict)) {
+                world.sources[n].origin = ORIGIN_LIVE;
+                world.sources[n].shown = &world.outcomes[n];
+        }
         return &world.sources[n];
 }
 
@@ -150,11 +163,22 @@ static void set_data(AnswerSource *source, DataKind kind, const char *text) {
 }
 
 static void set_document(const AnswerSource *source, const char *text) {
-        Fetch *fetch = &world.fetches[number_of(source)];
+        FetchOutcome *outcome = &world.outcomes[number_of(source)];
 
-        assert_int_equal(arena_alloc(arena, strlen(text), &fetch->document), 0);
-        memcpy(arena_block_data(fetch->document), text, strlen(text));
-        fetch->document->size = strlen(text);
+        assert_int_equal(arena_alloc(arena, strlen(text), &outcome->document), 0);
+        memcpy(arena_block_data(outcome->document), text, strlen(text));
+        outcome->document->size = strlen(text);
+}
+
+/* It has failed, and a document of that origin stands in for it. */
+static AnswerSource *add_served(const char *name, Verdict verdict, Origin origin) {
+        AnswerSource *source = add(name, verdict);
+
+        source->origin = origin;
+        source->shown = source->asked;
+        set_data(source, DATA_TEXT, "instead");
+        add_passage(source, .5, "This stands in for it.", NULL, NULL);
+        return source;
 }
 
 /* ---- reading answers ---- */
@@ -173,7 +197,7 @@ static json_t *parse(Buffer *buffer) {
 static json_t *answer(void) {
         Buffer out = {};
 
-        answer_write(&world.input, &out);
+        answer_write(&world.input, &out, /* ret_marks= */ NULL);
         return parse(&out);
 }
 
@@ -213,41 +237,66 @@ static void assert_missing(const json_t *json, const char *path) {
 
 /* ---- completeness ---- */
 
+/* A letter each: answered, empty, failed, served by a substitute; capital: required. */
+static AnswerSource *add_letter(const char *name, char letter) {
+        AnswerSource *source = NULL;
+
+        switch (letter | 0x20) {
+        case 'a':
+                source = add(name, VERDICT_OK);
+                break;
+        case 'e':
+                source = add(name, VERDICT_EMPTY);
+                break;
+        case 'f':
+                source = add(name, VERDICT_HTTP);
+                break;
+        default:
+                source = add_served(name, VERDICT_HTTP, ORIGIN_STALE);
+                break;
+        }
+        source->required = letter < 'a';
+        return source;
+}
+
+/* In whatever order they come. */
+static void check_completeness(void **state, const char *letters, bool backwards, Completeness expected) {
+        static const char *const names[] = { "s0", "s1", "s2" };
+        size_t n = strlen(letters);
+
+        renew(state);
+        for (size_t i = 0; i < n; i++)
+                (void) add_letter(names[i], letters[backwards ? n - 1 - i : i]);
+        if (answer_completeness(&world.input) != expected)
+                fail_msg("\"%s\"", letters);
+        json_t *json = answer();
+        assert_string_equal(text_at(json, "/completeness"), completeness_name(expected));
+        assert_int_equal(json_is_true(at(json, "/success")), expected != COMPLETENESS_FAILED);
+        json_decref(json);
+}
+
+/* All that one and two sources can be, and some of what three can. */
 static void test_completeness(void **state) {
         static const struct {
-                const char *sources; /* a letter each: answered, empty, failed; capital: required */
                 Completeness expected;
+                const char *sources[32];
         } cases[] = {
-                { "", COMPLETENESS_FAILED },     { "a", COMPLETENESS_COMPLETE },
-                { "e", COMPLETENESS_COMPLETE },  { "ae", COMPLETENESS_COMPLETE },
-                { "f", COMPLETENESS_FAILED },    { "af", COMPLETENESS_PARTIAL },
-                { "fea", COMPLETENESS_PARTIAL }, { "ff", COMPLETENESS_FAILED },
-                { "A", COMPLETENESS_COMPLETE },  { "Ea", COMPLETENESS_COMPLETE },
-                { "Af", COMPLETENESS_PARTIAL },  { "aF", COMPLETENESS_FAILED },
-                { "Fa", COMPLETENESS_FAILED },   { "AF", COMPLETENESS_FAILED },
-                { "F", COMPLETENESS_FAILED },
+                { COMPLETENESS_COMPLETE,
+                  { "a", "A", "e", "E", "aa", "aA", "AA", "ae", "aE", "Ae", "AE", "ee", "eE", "EE",
+                    "aeA", "AEa" } },
+                { COMPLETENESS_PARTIAL, { "s",  "S",   "af",  "Af",  "ef",  "Ef",  "as", "aS", "As",
+                                          "AS", "es",  "eS",  "Es",  "ES",  "ss",  "sS", "SS", "sf",
+                                          "Sf", "aef", "Aef", "asf", "aSf", "ASs", "Sff" } },
+                { COMPLETENESS_FAILED,
+                  { "", "f", "F", "ff", "fF", "FF", "aF", "AF", "eF", "EF", "sF", "SF", "aaF",
+                    "ASF", "fff" } },
         };
 
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                (void) setup(state);
-                for (const char *c = cases[i].sources; *c; c++) {
-                        AnswerSource *source = add(
-                                        (const char *[]){ "s0", "s1", "s2" }[c - cases[i].sources],
-                                        *c == 'a' || *c == 'A'                 ? VERDICT_OK :
-                                                        *c == 'e' || *c == 'E' ? VERDICT_EMPTY :
-                                                                                 VERDICT_HTTP);
-                        source->required = *c < 'a';
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                for (size_t k = 0; cases[i].sources[k]; k++) {
+                        check_completeness(state, cases[i].sources[k], false, cases[i].expected);
+                        check_completeness(state, cases[i].sources[k], true, cases[i].expected);
                 }
-                if (answer_completeness(&world.input) != cases[i].expected)
-                        fail_msg("\"%s\"", cases[i].sources);
-                json_t *json = answer();
-                assert_string_equal(
-                                text_at(json, "/completeness"), completeness_name(cases[i].expected));
-                assert_int_equal(
-                                json_is_true(at(json, "/success")),
-                                cases[i].expected != COMPLETENESS_FAILED);
-                json_decref(json);
-        }
 }
 
 /* Every verdict is on one side or the other. */
@@ -255,7 +304,7 @@ static void test_verdicts(void **state) {
         for (unsigned i = 0; i < VERDICT_COUNT; i++) {
                 bool answered = i == VERDICT_OK || i == VERDICT_EMPTY;
 
-                (void) setup(state);
+                renew(state);
                 (void) add("x", (Verdict) i);
                 json_t *json = answer();
                 assert_string_equal(text_at(json, "/sources/x/verdict"), verdict_name((Verdict) i));
@@ -301,7 +350,7 @@ static void test_nothing(void **state) {
 
 static void test_source(void **state) {
         AnswerSource *source = add("weather", VERDICT_OK);
-        Fetch *fetch = &world.fetches[0];
+        FetchOutcome *outcome = &world.outcomes[0];
         PoolTask *task = &world.tasks[0];
 
         add_passage(source, .75, "It rains.", "Weather", "http://w/1");
@@ -309,10 +358,10 @@ static void test_source(void **state) {
         set_data(source, DATA_JSON, "{\"t\":[1,2]}");
         result_of(source)->tokens = 83;
         result_of(source)->sentences = 6;
-        fetch->status = 200;
-        fetch->bytes = 512;
-        fetch->attempt.start = START;
-        fetch->attempt.end = START + 2003100 * NSEC_PER_USEC;
+        outcome->status = 200;
+        outcome->bytes = 512;
+        outcome->start = START;
+        outcome->end = START + 2003100 * NSEC_PER_USEC;
         task->n_tries = 2;
         task->tries[0] = (PoolTry){ .worker = 0, .dispatched_ns = START };
         task->tries[1] = (PoolTry){ .worker = 3,
@@ -350,7 +399,8 @@ static void test_source(void **state) {
 static void test_unasked(void **state) {
         AnswerSource *source = add("off", VERDICT_SHED);
 
-        world.fetches[0].attempts = 0;
+        source->asked = NULL;
+        source->task = NULL;
         source->stage = STAGE_QUEUE;
         source->error = "disabled by Enabled=no";
         json_t *json = answer();
@@ -377,7 +427,7 @@ static void test_error_stages(void **state) {
                        { STAGE_LANE, "worker" } };
 
         for (size_t i = 0; i < ELEMENTSOF(stages); i++) {
-                (void) setup(state);
+                renew(state);
                 add("x", VERDICT_LATE)->stage = stages[i].stage;
                 json_t *json = answer();
                 assert_string_equal(text_at(json, "/errors/0/stage"), stages[i].name);
@@ -403,7 +453,7 @@ static void test_data(void **state) {
         set_data(empty, DATA_TEXT, "not shown");
 
         Buffer out = {};
-        answer_write(&world.input, &out);
+        answer_write(&world.input, &out, /* ret_marks= */ NULL);
         CLEANUP_FREE char *raw = buffer_steal(&out);
         assert_non_null(strstr(raw, "\"data\":[null,1e400,\"\\u0000\"]")); /* as it is */
         memcpy(strstr(raw, "1e400"), "1e100", 5); /* which jansson cannot keep */
@@ -513,23 +563,20 @@ static uint64_t after_ms(uint64_t ms) {
         return START + ms * NSEC_PER_MSEC;
 }
 
+/* A span of what was asked, in ms after the query's beginning. */
+static void tell(Stage stage, unsigned attempt, uint64_t start_ms, uint64_t end_ms) {
+        story_add(&world.outcomes[0].story, stage, attempt, after_ms(start_ms), after_ms(end_ms));
+}
+
 static void test_timeline(void **state) {
-        (void) add("x", VERDICT_OK);
-        world.fetches[0].attempt = (FetchAttempt){
-                .start = after_ms(0),
-                .end = after_ms(10),
-                .times = {
-                        .resolve_start = after_ms(1),
-                        .resolve_end = after_ms(2),
-                        .connect_start = after_ms(2),
-                        .connect_end = after_ms(3),
-                        .send_start = after_ms(3),
-                        .send_end = after_ms(4),
-                        .first_byte = after_ms(9),
-                        .end = after_ms(10),
-                },
-        };
         PoolTask *task = &world.tasks[0];
+
+        (void) add("x", VERDICT_OK);
+        story_add(&world.stories[0], STAGE_SHARE, 0, after_ms(0), after_ms(0));
+        tell(STAGE_CONNECT, 1, 2, 3);
+        tell(STAGE_BACKOFF, 2, 3, 5);
+        tell(STAGE_WAIT, 2, 5, 9);
+        tell(STAGE_RECEIVE, 2, 9, 10);
         task->submitted_ns = after_ms(10);
         task->n_tries = 2;
         /* A worker that died cannot tell when it began; the pool knows when it ended. */
@@ -545,11 +592,11 @@ static void test_timeline(void **state) {
         };
 
         json_t *json = answer();
-        check_span(json, 0, "resolve", 1, 1, 2, -1);
+        check_span(json, 0, "share", 1, 0, 0, -1);
         check_span(json, 1, "connect", 1, 2, 3, -1);
-        check_span(json, 2, "send", 1, 3, 4, -1);
-        check_span(json, 3, "wait", 1, 4, 9, -1);
-        check_span(json, 4, "receive", 1, 9, 10, -1);
+        check_span(json, 2, "backoff", 2, 3, 5, -1);
+        check_span(json, 3, "wait", 2, 5, 9, -1);
+        check_span(json, 4, "receive", 2, 9, 10, -1);
         check_span(json, 5, "lane", 1, 10, 11, 1);
         check_span(json, 6, "engine", 1, 11, 20, 1);
         check_span(json, 7, "lane", 2, 20, 23, 0);
@@ -561,24 +608,24 @@ static void test_timeline(void **state) {
         json_decref(json);
 }
 
-/* A step that was under way when the fetch ended, ended with it; what did not begin is left out. */
-static void test_timeline_of_failure(void **state) {
-        (void) add("x", VERDICT_TIMEOUT);
-        world.fetches[0].attempt = (FetchAttempt){
-                .start = after_ms(0),
-                .end = after_ms(20),
-                .times = { .send_start = after_ms(1), .send_end = after_ms(2) },
-        };
-        json_t *json = answer();
-        check_span(json, 0, "send", 1, 1, 2, -1);
-        check_span(json, 1, "wait", 1, 2, 20, -1);
-        assert_int_equal(json_array_size(at(json, "/timeline")), 2);
-        json_decref(json);
+/* It has followed a request that began earlier: what was over before it asked is not shown, what
+ * was under way begins with it. */
+static void test_timeline_of_the_shared(void **state) {
+        FetchOutcome *outcome = &world.outcomes[0];
+        Story *story = &outcome->story;
 
-        world.fetches[0].attempt.times = (ExchangeTimes){ .connect_start = after_ms(5) };
-        json = answer();
-        check_span(json, 0, "connect", 1, 5, 20, -1);
-        assert_int_equal(json_array_size(at(json, "/timeline")), 1);
+        (void) add("x", VERDICT_OK);
+        outcome->start = START - 20 * NSEC_PER_MSEC;
+        outcome->end = after_ms(8);
+        story_add(story, STAGE_CONNECT, 1, START - 20 * NSEC_PER_MSEC, START - 15 * NSEC_PER_MSEC);
+        story_add(story, STAGE_SEND, 1, START - 15 * NSEC_PER_MSEC, START - 1);
+        story_add(story, STAGE_WAIT, 1, START - 1, after_ms(7));
+        tell(STAGE_RECEIVE, 1, 7, 8);
+        json_t *json = answer();
+        check_span(json, 0, "wait", 1, 0, 7, -1);
+        check_span(json, 1, "receive", 1, 7, 8, -1);
+        assert_int_equal(json_array_size(at(json, "/timeline")), 2);
+        assert_number(json, "/sources/x/fetch_ms", 8); /* that it has waited */
         json_decref(json);
 }
 
@@ -616,16 +663,164 @@ static void test_timeline_of_the_running(void **state) {
         json_decref(json);
 }
 
-/* Still waiting for a worker, and still fetching, when the answer goes out. */
+/* Still waiting for a worker when the answer goes out. */
 static void test_timeline_of_the_late(void **state) {
         (void) add("x", VERDICT_LATE);
-        world.fetches[0].attempt =
-                        (FetchAttempt){ .start = after_ms(0), .times.resolve_start = after_ms(3) };
+        tell(STAGE_RESOLVE, 1, 3, 10);
         world.tasks[0].submitted_ns = after_ms(10);
         json_t *json = answer();
-        check_span(json, 0, "resolve", 1, 3, 50, -1);
+        check_span(json, 0, "resolve", 1, 3, 10, -1);
         check_span(json, 1, "lane", 1, 10, 50, -1);
         assert_int_equal(json_array_size(at(json, "/timeline")), 2);
+        json_decref(json);
+}
+
+/* ---- what is not of this query's asking ---- */
+
+/* A worker read it for an earlier query. */
+static void read_before(const AnswerSource *source) {
+        PoolTask *task = &world.tasks[number_of(source)];
+
+        task->submitted_ns = START - 9 * NSEC_PER_MSEC;
+        task->n_tries = 1;
+        task->tries[0] = (PoolTry){ .worker = 2,
+                                    .dispatched_ns = START - 8 * NSEC_PER_MSEC,
+                                    .started_ns = START - 8 * NSEC_PER_MSEC,
+                                    .decoded_ns = START - 7 * NSEC_PER_MSEC,
+                                    .finished_ns = START - 6 * NSEC_PER_MSEC };
+}
+
+static void test_cached(void **state) {
+        AnswerSource *source = add("x", VERDICT_OK);
+
+        set_data(source, DATA_TEXT, "kept");
+        read_before(source);
+        source->asked = NULL;
+        source->origin = ORIGIN_CACHE;
+        source->age_ns = 3 * NSEC_PER_SEC;
+        world.outcomes[0].status = 200;
+        world.outcomes[0].bytes = 77;
+        tell(STAGE_WAIT, 1, 1, 2); /* of the kept one: not shown, whenever it was */
+        story_add(&world.stories[0], STAGE_CACHE, 0, after_ms(0), after_ms(0));
+
+        json_t *json = answer();
+        const json_t *one = at(json, "/sources/x");
+        assert_string_equal(text_at(one, "/verdict"), "ok");
+        assert_string_equal(text_at(one, "/origin"), "cache");
+        assert_int_equal(integer_at(one, "/attempts"), 0);
+        assert_int_equal(integer_at(one, "/status"), 200);
+        assert_int_equal(integer_at(one, "/bytes"), 77);
+        assert_number(one, "/fetch_ms", 0);
+        assert_missing(one, "/age_ms");
+        assert_missing(one, "/infer_ms");
+        assert_string_equal(text_at(one, "/data"), "kept");
+        assert_string_equal(text_at(json, "/completeness"), "complete");
+        check_span(json, 0, "cache", 1, 0, 0, -1);
+        assert_int_equal(json_array_size(at(json, "/timeline")), 1);
+        assert_int_equal(integer_at(json, "/inferences/0/worker"), 2);
+        assert_int_equal(integer_at(json, "/cores_used"), 0);
+        json_decref(json);
+}
+
+/* A kept document that is read anew, in the light of another question. */
+static void test_cached_and_read(void **state) {
+        AnswerSource *source = add("x", VERDICT_OK);
+        PoolTask *task = &world.tasks[0];
+
+        set_data(source, DATA_TEXT, "kept");
+        source->asked = NULL;
+        source->origin = ORIGIN_STALE;
+        source->age_ns = 1500 * NSEC_PER_MSEC;
+        task->submitted_ns = after_ms(0);
+        task->tries[0] = (PoolTry){ .worker = 4,
+                                    .dispatched_ns = after_ms(1),
+                                    .started_ns = after_ms(2),
+                                    .decoded_ns = after_ms(3),
+                                    .finished_ns = after_ms(4) };
+        json_t *json = answer();
+        assert_string_equal(text_at(json, "/sources/x/origin"), "stale");
+        assert_number(json, "/sources/x/age_ms", 1500);
+        assert_number(json, "/sources/x/infer_ms", 2);
+        assert_int_equal(integer_at(json, "/cores_used"), 1);
+        check_span(json, 0, "lane", 1, 0, 2, 4);
+        assert_int_equal(json_array_size(at(json, "/timeline")), 3);
+        json_decref(json);
+}
+
+static void check_served(const json_t *json, const char *origin) {
+        const json_t *one = at(json, "/sources/x");
+
+        assert_string_equal(text_at(one, "/verdict"), "connect");
+        assert_string_equal(text_at(one, "/error"), "connection refused");
+        assert_string_equal(text_at(one, "/origin"), origin);
+        assert_int_equal(integer_at(one, "/attempts"), 3);
+        assert_string_equal(text_at(one, "/data"), "instead");
+        assert_string_equal(text_at(json, "/errors/0/source"), "x");
+        assert_string_equal(text_at(json, "/errors/0/kind"), "connect");
+        assert_string_equal(text_at(json, "/errors/0/message"), "connection refused");
+        assert_string_equal(text_at(json, "/inferences/0/source"), "x");
+        assert_string_equal(text_at(json, "/answer/passages/0/source"), "x");
+        assert_true(json_is_true(at(json, "/success")));
+        assert_string_equal(text_at(json, "/completeness"), "partial");
+}
+
+/* What went wrong stays to be seen; what stands in is shown beside it. */
+static void test_served(void **state) {
+        static const Origin origins[] = { ORIGIN_STALE, ORIGIN_FALLBACK };
+
+        for (size_t i = 0; i < ELEMENTSOF(origins); i++)
+                for (unsigned required = 0; required < 2; required++) {
+                        renew(state);
+                        AnswerSource *source = add_served("x", VERDICT_CONNECT, origins[i]);
+
+                        source->required = required;
+                        source->error = "connection refused";
+                        source->age_ns = 61 * NSEC_PER_SEC;
+                        world.outcomes[0].attempts = 3;
+                        json_t *json = answer();
+                        check_served(json, origin_name(origins[i]));
+                        if (origins[i] == ORIGIN_STALE)
+                                assert_number(json, "/sources/x/age_ms", 61000);
+                        else
+                                assert_missing(json, "/sources/x/age_ms");
+                        json_decref(json);
+                }
+}
+
+/* A substitute that was found, but that no worker has read. */
+static void test_served_by_nothing(void **state) {
+        AnswerSource *source = add("x", VERDICT_CONNECT);
+
+        source->origin = ORIGIN_STALE;
+        source->shown = &world.outcomes[0];
+        json_t *json = answer();
+        assert_missing(json, "/sources/x/origin");
+        assert_missing(json, "/sources/x/age_ms");
+        assert_missing(json, "/sources/x/data");
+        assert_int_equal(json_array_size(at(json, "/inferences")), 0);
+        assert_string_equal(text_at(json, "/completeness"), "failed");
+        json_decref(json);
+}
+
+/* The response of a failed request is told, not that of its substitute. */
+static void test_served_status(void **state) {
+        FetchOutcome kept = { .status = 200, .bytes = 512, .attempts = 1 };
+        AnswerSource *source = add_served("x", VERDICT_HTTP, ORIGIN_STALE);
+
+        source->shown = &kept;
+        world.outcomes[0].status = 500;
+        world.outcomes[0].bytes = 7;
+        world.outcomes[0].start = after_ms(1);
+        world.outcomes[0].end = after_ms(3);
+        json_t *json = answer();
+        assert_int_equal(integer_at(json, "/sources/x/status"), 500);
+        assert_int_equal(integer_at(json, "/sources/x/bytes"), 7);
+        assert_number(json, "/sources/x/fetch_ms", 2);
+        json_decref(json);
+
+        world.outcomes[0].status = 0; /* there was none */
+        json = answer();
+        assert_int_equal(integer_at(json, "/sources/x/status"), 200);
         json_decref(json);
 }
 
@@ -639,11 +834,12 @@ static json_t *event(const AnswerSource *source) {
 }
 
 static void test_events(void **state) {
-        AnswerSource *good = add("good", VERDICT_OK), *bad = add("bad", VERDICT_HTTP);
+        AnswerSource *good = add("good", VERDICT_OK), *bad = add("bad", VERDICT_HTTP),
+                     *served = add_served("served", VERDICT_TIMEOUT, ORIGIN_FALLBACK);
 
         set_data(good, DATA_TEXT, "hello");
         bad->error = "the source answered 500";
-        world.fetches[1].status = 500;
+        world.outcomes[1].status = 500;
 
         json_t *json = event(good);
         assert_int_equal(json_object_size(json), 3);
@@ -657,6 +853,13 @@ static void test_events(void **state) {
         assert_int_equal(integer_at(json, "/result/status"), 500);
         assert_string_equal(text_at(json, "/result/error"), "the source answered 500");
         assert_true(json_is_null(at(json, "/inference")));
+        json_decref(json);
+
+        json = event(served);
+        assert_string_equal(text_at(json, "/result/verdict"), "timeout");
+        assert_string_equal(text_at(json, "/result/origin"), "fallback");
+        assert_string_equal(text_at(json, "/result/data"), "instead");
+        assert_string_equal(text_at(json, "/inference/source"), "served");
         json_decref(json);
 }
 
@@ -693,10 +896,15 @@ int main(void) {
                 TEST(test_passages),
                 TEST(test_summary),
                 TEST(test_timeline),
-                TEST(test_timeline_of_failure),
+                TEST(test_timeline_of_the_shared),
                 TEST(test_timeline_of_the_late),
                 TEST(test_timeline_of_the_lost),
                 TEST(test_timeline_of_the_running),
+                TEST(test_cached),
+                TEST(test_cached_and_read),
+                TEST(test_served),
+                TEST(test_served_by_nothing),
+                TEST(test_served_status),
                 TEST(test_data_omitted),
                 TEST(test_events),
                 TEST(test_hostile_text),

@@ -66,6 +66,11 @@ static void test_defaults(void **state) {
         assert_true(config->arena_size == 64 << 20);
         assert_string_equal(engine_name(config->engine), "digest");
         assert_int_equal(config->io_backend, IO_CHOICE_AUTO);
+        assert_true(config->max_queries == 1024);
+        assert_true(config->max_concurrent == 0);
+        assert_true(config->cache_ttl == 60 * NSEC_PER_SEC);
+        assert_true(config->cache_stale_revalidate == 0 && config->cache_stale_error == 0);
+        assert_true(config->cache_entries == 10000);
         config_free(config);
 
         assert_int_equal(source_config_new(&source, "weather", "/x/weather.source"), 0);
@@ -77,6 +82,42 @@ static void test_defaults(void **state) {
         assert_int_equal(source->class, CLASS_OPTIONAL);
         assert_int_equal(source->engine, CONFIG_ENGINE_DEFAULT);
         assert_int_equal(source->headers.count, 0);
+        source_config_free(source);
+}
+
+static void test_defaults_of_policies(void **state) {
+        SourceConfig *source = NULL;
+
+        assert_int_equal(source_config_new(&source, "weather", "/x/weather.source"), 0);
+        assert_true(source->attempts == 3);
+        assert_true(source->attempt_timeout == 0);
+        assert_true(source->backoff == 100 * NSEC_PER_MSEC);
+        assert_true(source->backoff_max == 2 * NSEC_PER_SEC);
+        assert_true(source->breaker_failures == 5);
+        assert_true(source->breaker_open == 60 * NSEC_PER_SEC);
+        assert_true(source->concurrency == 0 && source->min_interval == 0 && source->daily == 0);
+        assert_true(source->rate.count == 0);
+        assert_true(source->hedge_percentile == 0);
+        assert_false(source->adaptive_timeout);
+        assert_null(source->fallback_text);
+        assert_null(source->fallback_source);
+        assert_true(source->cache_ttl == CONFIG_SEC_DEFAULT);
+        assert_true(source->cache_stale_revalidate == CONFIG_SEC_DEFAULT);
+        assert_true(source->cache_stale_error == CONFIG_SEC_DEFAULT);
+        source_config_free(source);
+}
+
+static void test_rate(void **state) {
+        const ConfigKey *key = find("Limits", "Rate");
+        SourceConfig *source = NULL;
+        char *message = NULL;
+
+        assert_int_equal(source_config_new(&source, "s", "p"), 0);
+        assert_int_equal(config_set(source, key, "10/500ms", &message), 0);
+        assert_true(source->rate.count == 10);
+        assert_true(source->rate.period_ns == 500 * NSEC_PER_MSEC);
+        assert_int_equal(config_set(source, key, "", &message), 0);
+        assert_true(source->rate.count == 0);
         source_config_free(source);
 }
 
@@ -110,6 +151,40 @@ static const struct {
         { "Result", "Select", "/a~1b/0/~0", "/a~1b/0/~0" },
         { "Result", "Select", "/", "/" },
         { "Result", "Select", "", "" },
+        { "Supervisor", "MaxQueries", "1", "1" },
+        { "Supervisor", "MaxQueries", "1000000", "1000000" },
+        { "Fetch", "MaxConcurrent", "auto", "auto" },
+        { "Fetch", "MaxConcurrent", "1", "1" },
+        { "Retry", "Attempts", "10", "10" },
+        { "Retry", "AttemptTimeoutSec", "", "" },
+        { "Retry", "AttemptTimeoutSec", "0", "" },
+        { "Retry", "AttemptTimeoutSec", "1h", "1h" },
+        { "Retry", "BackoffSec", "0", "0" },
+        { "Breaker", "Failures", "0", "0" },
+        { "Limits", "Daily", "4000000000", "4000000000" },
+        { "Limits", "Rate", "", "" },
+        { "Limits", "Rate", "1/1ns", "1/1ns" },
+        { "Limits", "Rate", "10/1s", "10/1s" },
+        { "Limits", "Rate", "10/ 1.5", "10/1.5s" },
+        { "Limits", "Rate", "1000000/1d", "1000000/1d" },
+        { "Limits", "Rate", "7/1min 30s", "7/1min 30s" },
+        { "Hedge", "Percentile", "", "0" },
+        { "Hedge", "Percentile", "0", "0" },
+        { "Hedge", "Percentile", "50", "50" },
+        { "Hedge", "Percentile", "99", "99" },
+        { "Adaptive", "Timeout", "on", "yes" },
+        { "Fallback", "Source", "", "" },
+};
+
+/* Keys of the cache stand in both files; these are the source's, which knows "not set". */
+static const struct {
+        const char *value, *text;
+        uint64_t ns;
+} inherited[] = {
+        { "", "", CONFIG_SEC_DEFAULT },
+        { "0", "0", 0 },
+        { "5", "5s", 5 * NSEC_PER_SEC },
+        { "1w", "1w", 604800 * NSEC_PER_SEC },
 };
 
 static const struct {
@@ -159,6 +234,43 @@ static const struct {
         { "Result", "Select", "items", -EINVAL, "\"items\" is not a JSON Pointer" },
         { "Result", "Select", "/a~2", -EINVAL, "\"/a~2\" is not a JSON Pointer" },
         { "Result", "Select", "/a~", -EINVAL, "\"/a~\" is not a JSON Pointer" },
+        { "Supervisor", "MaxQueries", "0", -ERANGE,
+          "\"0\" is out of range; it must be between 1 and 1000000" },
+        { "Fetch", "MaxConcurrent", "0", -ERANGE,
+          "\"0\" is out of range; it must be between 1 and 1000000" },
+        { "Cache", "MaxEntries", "1000001", -ERANGE,
+          "\"1000001\" is out of range; it must be between 0 and 1000000" },
+        { "Cache", "TTLSec", "", -EINVAL, "\"\" is not a time span; write 5, 500ms or 1min" },
+        { "Cache", "TTLSec", "8d", -ERANGE, "\"8d\" is out of range; it must be between 0 and 1w" },
+        { "Retry", "Attempts", "0", -ERANGE, "\"0\" is out of range; it must be between 1 and 10" },
+        { "Retry", "Attempts", "11", -ERANGE, "\"11\" is out of range; it must be between 1 and 10" },
+        { "Retry", "AttemptTimeoutSec", "2h", -ERANGE,
+          "\"2h\" is out of range; it must be between 0 and 1h" },
+        { "Limits", "Daily", "4000000001", -ERANGE,
+          "\"4000000001\" is out of range; it must be between 0 and 4000000000" },
+        { "Limits", "Rate", "10", -EINVAL, "\"10\" is not a rate; write N/TIME, as 10/1s" },
+        { "Limits", "Rate", "10/", -EINVAL, "\"10/\" is not a rate; write N/TIME, as 10/1s" },
+        { "Limits", "Rate", "/1s", -EINVAL, "\"/1s\" is not a rate; write N/TIME, as 10/1s" },
+        { "Limits", "Rate", "-1/1s", -EINVAL, "\"-1/1s\" is not a rate; write N/TIME, as 10/1s" },
+        { "Limits", "Rate", "1/1/1", -EINVAL, "\"1/1/1\" is not a rate; write N/TIME, as 10/1s" },
+        { "Limits", "Rate", "1/s", -EINVAL, "\"1/s\" is not a rate; write N/TIME, as 10/1s" },
+        { "Limits", "Rate", "0/1s", -ERANGE,
+          "\"0\" is out of range; it must be between 1 and 1000000" },
+        { "Limits", "Rate", "1000001/1s", -ERANGE,
+          "\"1000001\" is out of range; it must be between 1 and 1000000" },
+        { "Limits", "Rate", "99999999999999999999/1s", -ERANGE,
+          "\"99999999999999999999\" is out of range; it must be between 1 and 1000000" },
+        { "Limits", "Rate", "1/0", -ERANGE, "\"0\" is out of range; it must be between 1ns and 1d" },
+        { "Limits", "Rate", "1/25h", -ERANGE,
+          "\"25h\" is out of range; it must be between 1ns and 1d" },
+        { "Limits", "Rate", "1/infinity", -ERANGE,
+          "\"infinity\" is out of range; it must be between 1ns and 1d" },
+        { "Hedge", "Percentile", "49", -ERANGE,
+          "\"49\" is out of range; it must be between 50 and 99" },
+        { "Hedge", "Percentile", "1", -ERANGE, "\"1\" is out of range; it must be between 50 and 99" },
+        { "Hedge", "Percentile", "100", -ERANGE,
+          "\"100\" is out of range; it must be between 50 and 99" },
+        { "Hedge", "Percentile", "p95", -EINVAL, "\"p95\" is not a whole number" },
         { "Source", "Method", "\x1b[31mPUT", -EINVAL,
           "\"\\x1B[31mPUT\" is not known here; write GET or POST" },
 };
@@ -215,6 +327,25 @@ static void test_refused(void **state) {
                 free(message);
                 free_object(key, object);
         }
+}
+
+static void test_inherited(void **state) {
+        const ConfigKey *key = config_key_find(source_keys, n_source_keys, "Cache", "TTLSec");
+        SourceConfig *source = NULL;
+        char *message = NULL;
+
+        assert_int_equal(source_config_new(&source, "s", "p"), 0);
+        for (size_t i = 0; i < ELEMENTSOF(inherited); i++) {
+                assert_int_equal(config_set(source, key, inherited[i].value, &message), 0);
+                assert_true(source->cache_ttl == inherited[i].ns);
+                char *text = config_get_text(source, key);
+                assert_string_equal(text, inherited[i].text);
+                free(text);
+        }
+        assert_int_equal(config_set(source, key, "infinity", &message), -ERANGE);
+        assert_string_equal(message, "\"infinity\" is out of range; it must be between 0 and 1w");
+        free(message);
+        source_config_free(source);
 }
 
 static void test_too_long(void **state) {
@@ -309,8 +440,11 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_table),
                 cmocka_unit_test(test_defaults),
+                cmocka_unit_test(test_defaults_of_policies),
+                cmocka_unit_test(test_rate),
                 cmocka_unit_test(test_taken),
                 cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_inherited),
                 cmocka_unit_test(test_too_long),
                 cmocka_unit_test(test_list),
                 cmocka_unit_test(test_sources_in_order),
