@@ -58,9 +58,11 @@ lab_source(Lab *lab, const char *name, Behaviour behaviour, uint64_t think_ns,
                         asprintf(&config->url, "http+unix://%%2Frun%%2Fs%u.sock/%s?q={question}%s",
                                  script->server, name,
                                  behaviour == BEHAVIOUR_LACKS_VALUE ? "&place={place}" : "");
-        assert(r >= 0);
+        if (r < 0)
+                abort();
         r = config_add_source(scenario->config, config);
-        assert(r >= 0);
+        if (r < 0)
+                abort();
         return script;
 }
 

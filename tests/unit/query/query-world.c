@@ -92,9 +92,11 @@ typedef struct Work {
         ArenaBlock *document; /* a worker reads it, whatever becomes of the task */
 } Work;
 
-int __wrap_pool_submit(Pool *pool, PoolTask *task);
-void __wrap_pool_postpone(Pool *pool, PoolTask *task, uint64_t deadline_ns, int priority);
-void __wrap_pool_cancel(Pool *pool, PoolTask *task);
+/* With link time optimization nothing else tells that they are used. */
+#define WRAPPER __attribute__((used))
+WRAPPER int __wrap_pool_submit(Pool *pool, PoolTask *task);
+WRAPPER void __wrap_pool_postpone(Pool *pool, PoolTask *task, uint64_t deadline_ns, int priority);
+WRAPPER void __wrap_pool_cancel(Pool *pool, PoolTask *task);
 
 static Work *work_of(const PoolTask *task) {
         return (Work *) (void *) task->entry;

@@ -39,9 +39,11 @@ static bool last_harvest;
 static bool no_start, no_finding;
 
 int __real_fetch_start(Fetch *fetch);
-int __wrap_fetch_start(Fetch *fetch);
+/* With link time optimization nothing else tells that they are used. */
+__attribute__((used)) int __wrap_fetch_start(Fetch *fetch);
 Finding *__real_finding_new(Source *source, FetchOutcome *outcome, char **key, uint64_t now);
-Finding *__wrap_finding_new(Source *source, FetchOutcome *outcome, char **key, uint64_t now);
+__attribute__((used)) Finding *
+__wrap_finding_new(Source *source, FetchOutcome *outcome, char **key, uint64_t now);
 
 int __wrap_fetch_start(Fetch *fetch) {
         return no_start ? -ENOMEM : __real_fetch_start(fetch);
