@@ -276,7 +276,9 @@ int attempt_start(Attempt *attempt) {
         attempt->running = true;
         attempt->source->in_flight++;
 
-        int r = io_timer_set(io, &attempt->timer, time_add(attempt->start, attempt->timeout_ns));
+        int r = 0;
+        if (!attempt->untimed)
+                r = io_timer_set(io, &attempt->timer, time_add(attempt->start, attempt->timeout_ns));
         if (r >= 0)
                 r = attempt->source->url.scheme == URL_SIMULATE ? simulate_start(attempt) :
                                                                   exchange_begin(attempt);

@@ -35,6 +35,7 @@ struct Attempt {
         const char *request; /* borrowed while it runs */
         size_t request_size;
         uint64_t timeout_ns;
+        bool untimed; /* the caller ends it before that anyway, so it needs no timer */
         void (*done)(Attempt *attempt);
         void *userdata;
 

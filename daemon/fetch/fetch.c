@@ -41,7 +41,7 @@ static void fetch_stop(Fetch *fetch) {
         fetch->state = FETCH_ENDED;
         io_timer_cancel(fetch_io(fetch), &fetch->timer);
         io_timer_cancel(fetch_io(fetch), &fetch->pause);
-        io_unpost(&fetch->refusal);
+        io_unpost(&fetch->begin);
         attempt_withdraw(fetch, &fetch->first);
         attempt_clear(&fetch->first);
         if (fetch->hedge) {
@@ -126,6 +126,7 @@ static int attempt_launch(Fetch *fetch, Attempt *attempt, uint64_t now) {
                 breaker_abandon(&source->breaker, attempt->ticket);
                 return -EAGAIN;
         }
+        attempt->untimed = time_add(now, attempt->timeout_ns) >= fetch->deadline;
         attempt->number = ++fetch->outcome.attempts;
         int r = attempt_start(attempt);
         if (r < 0) {
@@ -202,8 +203,7 @@ static void on_all_granted(GatePass *pass) {
 }
 
 /* On to an attempt. Ends the fetch when there cannot be one. */
-static void fetch_next(Fetch *fetch) {
-        uint64_t now = io_now(fetch_io(fetch));
+static void fetch_next(Fetch *fetch, uint64_t now) {
         Refusal refusal;
 
         if (fetch_refused(fetch, now, &refusal) || fetch_rate_too_slow(fetch, now, &refusal)) {
@@ -350,9 +350,10 @@ static void on_pause_over(IoTimer *timer) {
 
         if (fetch->state == FETCH_TRYING)
                 return fetch_hedge(fetch);
+        uint64_t now = io_now(fetch_io(fetch));
         story_add(&fetch->outcome.story, STAGE_BACKOFF, fetch->outcome.attempts + 1,
-                  fetch->waiting_since, io_now(fetch_io(fetch)));
-        fetch_next(fetch);
+                  fetch->waiting_since, now);
+        fetch_next(fetch, now);
 }
 
 /* The wait that goes on. */
@@ -388,8 +389,11 @@ static void on_deadline(IoTimer *timer) {
         fetch_finish(fetch);
 }
 
-static void on_refusal(IoTask *task) {
-        fetch_next(CONTAINER_OF(task, Fetch, refusal));
+/* In the turn in which it was started. */
+static void on_begin(IoTask *task) {
+        Fetch *fetch = CONTAINER_OF(task, Fetch, begin);
+
+        fetch_next(fetch, fetch->start);
 }
 
 /* ---- start ---- */
@@ -397,11 +401,12 @@ static void on_refusal(IoTask *task) {
 int fetch_start(Fetch *fetch) {
         Io *io = fetch_io(fetch);
 
-        fetch->deadline = time_add(io_now(io), fetch->source->config->timeout);
+        fetch->start = io_now(io);
+        fetch->deadline = time_add(fetch->start, fetch->source->config->timeout);
         fetch->timer.fire = on_deadline;
         fetch->pause.fire = on_pause_over;
-        fetch->refusal.run = on_refusal;
-        list_init(&fetch->refusal.node);
+        fetch->begin.run = on_begin;
+        list_init(&fetch->begin.node);
         fetch->first.own.granted = on_own_granted;
         fetch->first.all.granted = on_all_granted;
         fetch->first.userdata = fetch;
@@ -410,7 +415,7 @@ int fetch_start(Fetch *fetch) {
                 return r;
         fetch->state = FETCH_IN_LINE;
         /* What can be told at once is told from the loop as everything is. */
-        io_post(io, &fetch->refusal);
+        io_post(io, &fetch->begin);
         return 0;
 }
 

@@ -71,15 +71,16 @@ struct Fetch {
                 FETCH_TRYING,
                 FETCH_PAUSING,
         } state;
-        bool hedged;            /* there has been a hedge */
-        unsigned tries;         /* attempts but for the hedge, those under way included */
+        bool hedged;    /* there has been a hedge */
+        unsigned tries; /* attempts but for the hedge, those under way included */
+        uint64_t start;
         uint64_t deadline;      /* TimeoutSec */
         uint64_t waiting_since; /* in line or pausing */
         Attempt first;
         Attempt *hedge; /* NULL until there is one */
         IoTimer timer;  /* deadline */
         IoTimer pause;  /* the next attempt, or the hedge, begins */
-        IoTask refusal;
+        IoTask begin;
 };
 
 /* 0 when `done` will be called, from the loop; otherwise a negative errno. */

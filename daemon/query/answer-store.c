@@ -105,8 +105,7 @@ StoredAnswer *answer_store_find(AnswerStore *store, const char *key, uint64_t no
         return answer;
 }
 
-static StoredAnswer *
-answer_new(const Buffer *json, const AnswerMarks *marks, uint64_t fresh_until) {
+static StoredAnswer *answer_new(const Buffer *json, const AnswerMarks *marks, uint64_t fresh_until) {
         StoredAnswer *answer = calloc(1, sizeof(*answer));
         char *copy = malloc(json->size);
 

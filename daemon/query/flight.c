@@ -9,10 +9,35 @@
 
 /* Flights that go on although nobody waits for them. */
 #define ALONE_MAX 256u
+#define SPARE_MAX 256u
 
 void flights_init(Flights *flights, FetchContext *fetch, uint64_t hash_seed) {
         *flights = (Flights){ .fetch = fetch, .by_key.seed = hash_seed };
         list_init(&flights->all);
+        list_init(&flights->spare);
+}
+
+/* Flights come and go with every query, and are too large for the allocator to be quick about; so
+ * some are kept for the next. */
+static Flight *flight_obtain(Flights *flights) {
+        Flight *flight = LIST_FIRST(&flights->spare, Flight, node);
+
+        if (!flight)
+                return calloc(1, sizeof(*flight));
+        list_remove(&flight->node);
+        flights->n_spare--;
+        return flight;
+}
+
+static void flight_give_back(Flight *flight) {
+        Flights *flights = flight->flights;
+
+        if (flights->n_spare >= SPARE_MAX) {
+                free(flight);
+                return;
+        }
+        list_append(&flights->spare, &flight->node);
+        flights->n_spare++;
 }
 
 /* Nobody can join it any more. */
@@ -28,7 +53,7 @@ static void flight_free(Flight *flight) {
         fetch_deinit(&flight->fetch);
         arena_block_unref(flight->question);
         free(flight->key);
-        free(flight);
+        flight_give_back(flight);
 }
 
 /* Nobody follows it: on alone, or to its end. */
@@ -65,17 +90,19 @@ static void flight_land(Flight *flight, Finding *finding) {
 
 static void on_fetch_done(Fetch *fetch) {
         Flight *flight = CONTAINER_OF(fetch, Flight, fetch);
-        Io *io = fetch->context->attempt.io;
+        uint64_t end = fetch->outcome.end;
 
         /* Whoever asks from now on asks anew, or finds it in the cache. */
         flight_close(flight);
-        flight_land(flight, finding_new(fetch->source, &fetch->outcome, &flight->key, io_now(io)));
+        if (end == 0)
+                end = io_now(fetch->context->attempt.io);
+        flight_land(flight, finding_new(fetch->source, &fetch->outcome, &flight->key, end));
 }
 
 /* ---- joining and leaving ---- */
 
 static Flight *flight_new(Flights *flights, const FlightRequest *request) {
-        Flight *flight = calloc(1, sizeof(*flight));
+        Flight *flight = flight_obtain(flights);
         char *key = *request->key;
 
         if (!flight)
@@ -172,5 +199,7 @@ void flights_stop(Flights *flights) {
 
 void flights_deinit(Flights *flights) {
         assert(list_empty(&flights->all));
+        LIST_FOREACH_SAFE(node, &flights->spare)
+                free(LIST_ENTRY(node, Flight, node));
         hash_map_deinit(&flights->by_key);
 }

@@ -29,6 +29,8 @@ typedef struct Flights {
         FetchContext *fetch;
         HashMap by_key; /* those that may be joined */
         List all;
+        List spare; /* memory of those that have landed */
+        unsigned n_spare;
         size_t n_alone; /* without a follower */
         bool stopping;  /* none may go on alone */
         /* It has landed, and the followers have been told. */

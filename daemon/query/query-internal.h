@@ -79,6 +79,7 @@ struct QueryEngine {
         FetchContext fetch;
         Flights flights;
         ReadingContext reading;
+        bool caches; /* there is a source whose answers are kept */
         Cache cache;
         AnswerStore answers;
         Admission admission;

@@ -295,7 +295,8 @@ static bool source_use_cache(QuerySource *source, char **key) {
         QueryEngine *engine = source->query->engine;
         bool only = source->query->cache == QUERY_CACHE_ONLY;
 
-        if (source->query->cache == QUERY_CACHE_BYPASS)
+        if (source->query->cache == QUERY_CACHE_BYPASS ||
+            (source->source->freshness.ttl_ns == 0 && !only))
                 return false;
         CacheHit hit = cache_find(&engine->cache, *key, io_now(engine->io));
         if (hit.state == CACHE_NOTHING || (hit.state == CACHE_STALE_IF_ERROR && !only)) {

@@ -341,7 +341,7 @@ query_start(QueryEngine *engine, const QueryRequest *request, const QueryCallbac
         QueryRefusal refusal = query_check(engine, request, ret_refused);
         if (refusal != QUERY_ACCEPTED)
                 return refusal;
-        CLEANUP_FREE char *key = answer_key(request);
+        CLEANUP_FREE char *key = engine->caches ? answer_key(request) : NULL;
         *ret = query_start_stored(engine, request, callbacks, key);
         if (*ret)
                 return QUERY_ACCEPTED;
@@ -466,6 +466,8 @@ int query_engine_new(QueryEngine **ret, const QueryEngineOptions *options) {
         flights_init(&engine->flights, &engine->fetch, io_random(engine->io));
         engine->flights.landed = on_flight_landed;
         engine->flights.userdata = engine;
+        for (size_t i = 0; i < options->sources->count && options->cache_entries > 0; i++)
+                engine->caches |= options->sources->sources[i]->freshness.ttl_ns > 0;
         engine->reading = (ReadingContext){
                 .pool = options->pool,
                 .ended = on_reading_ended,
