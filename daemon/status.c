@@ -140,12 +140,12 @@ void status_text(const Supervisor *supervisor, char out[static STATUS_TEXT_MAX])
                 break;
         case SUPERVISOR_RUNNING:
                 (void) snprintf(out, STATUS_TEXT_MAX,
-                                "%zu sources (%zu breakers open), %u of %u workers ready, %zu queries open, "
-                                "%llu answered, %llu failed (%s)",
-                                supervisor->sources->count, breakers_open(supervisor),
-                                pool_ready(supervisor->pool), pool_size(supervisor->pool), open,
+                                "%zu sources, %u of %u workers ready, %zu queries open, %llu answered, "
+                                "%llu failed, %zu breakers open (%s)",
+                                supervisor->sources->count, pool_ready(supervisor->pool),
+                                pool_size(supervisor->pool), open,
                                 (unsigned long long) (counters.total - open - counters.failed - counters.withdrawn),
-                                (unsigned long long) counters.failed,
+                                (unsigned long long) counters.failed, breakers_open(supervisor),
                                 io_backend_name(supervisor->io));
                 break;
         case SUPERVISOR_DRAINING:

@@ -433,6 +433,6 @@ AnswerSource query_source_answer(const QuerySource *source) {
                 .asked = source->asked ? &source->asked->fetch : NULL,
                 .shown = source->shown ? &source->shown->fetch : NULL,
                 .task = reading ? &reading->task : NULL,
-                .result = source->read ? reading->result : NULL,
+                .result = reading && source->read ? reading->result : NULL,
         };
 }

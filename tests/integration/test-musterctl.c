@@ -325,8 +325,7 @@ static void test_bench_of_all(void **state) {
 
         daemon_prepare(&daemon);
         daemon_source(&daemon, "alpha", "[Source]\nURL=simulate:?delay=50ms\n");
-        daemon_source(&daemon, "dead",
-                      "[Source]\nURL=simulate:?fail=1\n[Breaker]\nFailures=0\n");
+        daemon_source(&daemon, "dead", "[Source]\nURL=simulate:?fail=1\n[Breaker]\nFailures=0\n");
         daemon_source(&daemon, "off", "[Source]\nURL=simulate:\nEnabled=no\n");
         daemon_start(&daemon, NULL);
         assert_int_equal(run_at(daemon.socket_path, "bench"), STATUS_SUCCESS);

@@ -62,7 +62,8 @@ static int setup(void **state) {
         server_start(&server);
         daemon_prepare(&daemon_one);
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
-                daemon_source(&daemon_one, sources[i].name, "[Source]\nURL=http://%s%s\n%s\n[Breaker]\nFailures=0\n",
+                daemon_source(&daemon_one, sources[i].name,
+                              "[Source]\nURL=http://%s%s\n%s\n[Breaker]\nFailures=0\n",
                               server.address, sources[i].target, sources[i].keys);
         daemon_source(&daemon_one, "v6", "[Source]\nEngine=none\nURL=http://%s/bytes\n",
                       server.address_v6);
@@ -74,12 +75,15 @@ static int setup(void **state) {
                 (void) snprintf(path + strlen(path), sizeof(path) - strlen(path),
                                 *c == '/' ? "%%2F" : "%c", *c);
         daemon_source(&daemon_one, "unix", "[Source]\nEngine=none\nURL=http+unix://%s/bytes\n", path);
-        daemon_source(&daemon_one, "refused", "[Source]\nURL=http://127.0.0.1:1/\n[Breaker]\nFailures=0\n");
+        daemon_source(&daemon_one, "refused",
+                      "[Source]\nURL=http://127.0.0.1:1/\n[Breaker]\nFailures=0\n");
         daemon_source(&daemon_one, "no-name",
                       "[Source]\nURL=http://no-such-host.invalid/\nTimeoutSec=20\n");
         daemon_source(&daemon_one, "simulated", "[Source]\nURL=simulate:?delay=10ms&bytes=300\n");
-        daemon_source(&daemon_one, "simulated-error", "[Source]\nURL=simulate:?status=500\n[Breaker]\nFailures=0\n");
-        daemon_source(&daemon_one, "simulated-failure", "[Source]\nURL=simulate:?fail=1\n[Breaker]\nFailures=0\n");
+        daemon_source(&daemon_one, "simulated-error",
+                      "[Source]\nURL=simulate:?status=500\n[Breaker]\nFailures=0\n");
+        daemon_source(&daemon_one, "simulated-failure",
+                      "[Source]\nURL=simulate:?fail=1\n[Breaker]\nFailures=0\n");
         daemon_start(&daemon_one, NULL);
         return 0;
 }
